@@ -1,0 +1,78 @@
+"""Connections to PostgreSQL, the only database."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from sqlalchemy import make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from services.shared.errors import SettingError
+from services.shared.settings import Settings
+
+CONNECT_TIMEOUT_S = 5
+STATEMENT_TIMEOUT_MS = 30_000
+"""No statement of ours is meant to take longer; one that does is a mistake and must not hold others up."""
+LOCK_TIMEOUT_MS = 10_000
+IDLE_TIMEOUT_MS = 30_000
+"""A process that was paused in the middle of a transaction loses it, and its locks with it."""
+TCP_TIMEOUT_MS = 10_000
+
+SERVER_VERSION_MIN = 150_000
+
+
+def driver_url(url: str) -> str:
+    """A `postgresql://` URL for the driver that is used here. Raises SettingError for anything else."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise SettingError("LEADSCORE_DATABASE_URL is not a database URL") from None
+    if parsed.get_backend_name() not in ("postgresql", "postgres"):
+        raise SettingError("LEADSCORE_DATABASE_URL must start with postgresql://")
+    return parsed.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+
+
+@asynccontextmanager
+async def connect(
+    settings: Settings, *, name: str, connections_max: int, read_only: bool = False
+) -> AsyncIterator[AsyncEngine]:
+    """A pool of connections. Raises SettingError if the database cannot be used."""
+    options = {
+        "application_name": f"leadscore-{name}",
+        "statement_timeout": STATEMENT_TIMEOUT_MS,
+        "lock_timeout": LOCK_TIMEOUT_MS,
+        "idle_in_transaction_session_timeout": IDLE_TIMEOUT_MS,
+        "default_transaction_read_only": "on" if read_only else "off",
+        "timezone": "UTC",
+    }
+    engine = create_async_engine(
+        driver_url(settings.database_url),
+        pool_size=connections_max,
+        max_overflow=0,
+        pool_timeout=CONNECT_TIMEOUT_S,
+        pool_pre_ping=True,
+        connect_args={
+            "connect_timeout": CONNECT_TIMEOUT_S,
+            "tcp_user_timeout": TCP_TIMEOUT_MS,
+            "options": " ".join(f"-c {key}={value}" for key, value in options.items()),
+        },
+    )
+    try:
+        await _check(engine)
+        yield engine
+    finally:
+        with contextlib.suppress(DBAPIError):
+            await engine.dispose()
+
+
+async def _check(engine: AsyncEngine) -> None:
+    try:
+        async with engine.connect() as connection:
+            version = int((await connection.execute(text("SHOW server_version_num"))).scalar_one())
+    except OperationalError as error:
+        raise SettingError(f"no database answers at LEADSCORE_DATABASE_URL: {error.orig}") from error
+    if version < SERVER_VERSION_MIN:
+        raise SettingError(
+            f"PostgreSQL {version // 10_000} is too old: {SERVER_VERSION_MIN // 10_000} or newer is needed"
+        )

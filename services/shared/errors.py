@@ -1,0 +1,115 @@
+"""What can go wrong, as types with one consequence each. `statuses` maps those that a caller may see to gRPC codes.
+
+LeadscoreError
+├── SettingError            the environment is wrong: the process says so in a sentence and does not start
+├── CallerError             the caller sees it
+│   ├── InvalidRequest      INVALID_ARGUMENT with the fields
+│   ├── Unauthenticated     UNAUTHENTICATED
+│   ├── PermissionDenied    PERMISSION_DENIED
+│   ├── NotFound            NOT_FOUND
+│   ├── TokenExpired        OUT_OF_RANGE: what the token stands for is no longer kept
+│   ├── NotCaughtUp         DEADLINE_EXCEEDED: the scorer has not got to the consistency token
+│   ├── StreamFull          RESOURCE_EXHAUSTED with a retry delay: nothing was accepted
+│   └── Unavailable         UNAVAILABLE with a retry delay: the outcome is unknown, a retry with the same ids is safe
+├── StreamInterrupted       reading the stream is in doubt: read again from the committed position
+└── OwnershipLost           another scorer has the partition: stop working on it
+"""
+
+from dataclasses import dataclass
+
+
+class LeadscoreError(Exception):
+    """The root of all errors of the suite."""
+
+
+class SettingError(LeadscoreError):
+    """The environment is wrong."""
+
+
+@dataclass(frozen=True)
+class FieldViolation:
+    """A field of a request and what is wrong with it."""
+
+    field: str
+    description: str
+
+
+class CallerError(LeadscoreError):
+    """An error that the caller sees: `reason` is stable, for programs; the message is for people."""
+
+    reason = "INTERNAL"
+
+    def __init__(self, message: str, *, reason: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        if reason is not None:
+            self.reason = reason
+
+
+class InvalidRequest(CallerError):
+    """A request that breaks its contract."""
+
+    reason = "INVALID_REQUEST"
+
+    def __init__(self, violations: list[FieldViolation]) -> None:
+        shown = "; ".join(f"{each.field}: {each.description}" for each in violations[:3])
+        rest = f"; and {len(violations) - 3} more" if len(violations) > 3 else ""
+        super().__init__(shown + rest)
+        self.violations = violations
+
+
+class Unauthenticated(CallerError):
+    """No key, or one that is not known."""
+
+    reason = "UNAUTHENTICATED"
+
+
+class PermissionDenied(CallerError):
+    """The key may not do that."""
+
+    reason = "PERMISSION_DENIED"
+
+
+class NotFound(CallerError):
+    """Nothing is known of what was asked for."""
+
+    reason = "NOT_FOUND"
+
+
+class TokenExpired(CallerError):
+    """What the token stands for is no longer kept."""
+
+    reason = "TOKEN_EXPIRED"
+
+
+class NotCaughtUp(CallerError):
+    """The scorer did not get to the consistency token within the deadline."""
+
+    reason = "NOT_CAUGHT_UP"
+
+
+class RetriableError(CallerError):
+    """An error after which the same request may be sent again, after `retry_after_s` seconds."""
+
+    retry_after_s = 1.0
+
+
+class StreamFull(RetriableError):
+    """The stream has reached its limit; nothing was accepted."""
+
+    reason = "STREAM_FULL"
+    retry_after_s = 5.0
+
+
+class Unavailable(RetriableError):
+    """A part that is needed is away, or did not answer in time."""
+
+    reason = "UNAVAILABLE"
+
+
+class StreamInterrupted(LeadscoreError):
+    """Messages may be missing: read again from the committed position."""
+
+
+class OwnershipLost(LeadscoreError):
+    """Another scorer has taken a partition over."""

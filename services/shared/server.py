@@ -1,0 +1,221 @@
+"""A gRPC server as every service runs it: who asks, validation, errors, health, reflection, limits, an orderly stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import grpc
+import protovalidate
+from google.protobuf.message import DecodeError, Message
+from grpc import aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from services.shared.credentials import Doorkeeper, set_caller
+from services.shared.errors import FieldViolation, InvalidRequest, SettingError
+from services.shared.settings import Settings
+from services.shared.statuses import to_status
+
+MESSAGE_BYTES_MAX = 4 * 1024 * 1024 + 64 * 1024
+"""A full batch of 4 MiB and the frame around it."""
+METADATA_BYTES_MAX = 16 * 1024
+"""A key, a tenant and a trace; more is a mistake or an attack."""
+STREAMS_PER_CONNECTION_MAX = 10_000
+"""Thousands of watchers may share one gateway's connection."""
+KEEPALIVE_MS = 20_000
+"""How soon a peer that vanished without a word is noticed."""
+CALL_DEADLINE_S = 60.0
+"""Bounds a unary call whose caller gave no deadline."""
+READY_INTERVAL_S = 1.0
+"""How soon a service says that something it needs has gone or come back."""
+STOP_GRACE_S = 5.0
+"""How long calls under way may take to end when the process stops."""
+
+OPTIONS = (
+    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_metadata_size", METADATA_BYTES_MAX),
+    ("grpc.max_concurrent_streams", STREAMS_PER_CONNECTION_MAX),
+    ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", KEEPALIVE_MS // 2),
+    ("grpc.so_reuseport", 0),
+)
+
+logger = logging.getLogger(__name__)
+
+
+def violations_of(message: Message) -> list[FieldViolation]:
+    """What the field rules of the contract find wrong with `message`, with paths such as `events[3].lead_id`."""
+    return [
+        FieldViolation(_path(violation.proto.field), violation.proto.message)
+        for violation in protovalidate.collect_violations(message)
+    ]
+
+
+def check(message: Message) -> None:
+    """Raises InvalidRequest if `message` breaks the field rules of its contract."""
+    if violations := violations_of(message):
+        raise InvalidRequest(violations)
+
+
+def _path(field_path: Any) -> str:
+    path = ""
+    for element in field_path.elements if field_path is not None else ():
+        path += f".{element.field_name}" if path else element.field_name
+        subscript = element.subscript
+        if subscript is not None:
+            path += f"[{subscript.value}]"
+    return path
+
+
+class Health:
+    """What a service says of itself: alive as a process, and ready (what it needs is there)."""
+
+    def __init__(self, servicer: health.aio.HealthServicer, service_name: str) -> None:
+        self._servicer = servicer
+        self._service_name = service_name
+
+    async def set_ready(self, ready: bool) -> None:
+        """Answers SERVING or NOT_SERVING under the service's name; the empty name stands for the process alone."""
+        status = health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
+        await self._servicer.set(self._service_name, status)
+
+
+async def serve(
+    stack: AsyncExitStack,
+    settings: Settings,
+    *,
+    service_name: str,
+    add: Callable[[aio.Server], None],
+    port: int,
+    validate_requests: bool = True,
+) -> tuple[int, Health]:
+    """Starts a server and puts its orderly stop on `stack`. Answers the port and the health to be kept.
+
+    With `validate_requests` every unary request is held against the field rules before its handler sees it; a service
+    that answers item by item does that itself.
+    """
+    door = Door(Doorkeeper(settings), validate_requests)
+    server = aio.server(interceptors=[door], options=OPTIONS)
+    add(server)
+    servicer = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    names = (service_name, health.SERVICE_NAME, reflection.SERVICE_NAME)
+    reflection.enable_server_reflection(names, server)
+    try:
+        bound = server.add_insecure_port(f"{settings.host}:{port}")
+    except RuntimeError:
+        bound = 0
+    if bound == 0:
+        raise SettingError(f"port {port} on {settings.host} is taken or may not be used; choose another one")
+    await server.start()
+    stack.push_async_callback(server.stop, STOP_GRACE_S)
+    await servicer.set("", health_pb2.HealthCheckResponse.SERVING)
+    kept = Health(servicer, service_name)
+    await kept.set_ready(False)
+    stack.push_async_callback(servicer.enter_graceful_shutdown)
+    logger.info("%s listens on %s:%d", service_name, settings.host, bound)
+    return bound, kept
+
+
+class Door(aio.ServerInterceptor):
+    """What happens before and after each handler of ours."""
+
+    def __init__(self, doorkeeper: Doorkeeper, validate_requests: bool) -> None:
+        self._doorkeeper = doorkeeper
+        self._validate_requests = validate_requests
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """Wraps a handler of ours; health and reflection are open to all."""
+        handler = await continuation(handler_call_details)
+        if handler is None or not handler_call_details.method.startswith("/leadscore."):
+            return handler
+        assert handler.request_deserializer is not None, "the contracts' messages are never taken raw"
+        read = _reading(handler.request_deserializer)
+        if handler.unary_unary is not None:
+            unary = self._unary(handler.unary_unary)
+            return grpc.unary_unary_rpc_method_handler(unary, read, handler.response_serializer)
+        if handler.unary_stream is not None:
+            streaming = self._streaming(handler.unary_stream, checked=self._validate_requests)
+            return grpc.unary_stream_rpc_method_handler(streaming, read, handler.response_serializer)
+        assert handler.stream_stream is not None, "the contracts have no client-streaming RPC"
+        both = self._streaming(handler.stream_stream, checked=False)
+        return grpc.stream_stream_rpc_method_handler(both, read, handler.response_serializer)
+
+    def _unary(self, inner: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
+        async def handle(request: Any, context: aio.ServicerContext[Any, Any]) -> Any:
+            try:
+                self._admit(context)
+                request = _readable(request)
+                if self._validate_requests:
+                    check(request)
+                async with asyncio.timeout(CALL_DEADLINE_S):
+                    return await inner(request, context)
+            except Exception as error:
+                await _abort(context, error)
+
+        return handle
+
+    def _streaming(self, inner: Callable[..., Any], *, checked: bool) -> Callable[..., AsyncIterator[Any]]:
+        async def handle(request: Any, context: aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
+            try:
+                self._admit(context)
+                request = _each_readable(request) if hasattr(request, "__aiter__") else _readable(request)
+                if checked:
+                    check(request)
+                async for response in inner(request, context):
+                    yield response
+            except Exception as error:
+                await _abort(context, error)
+
+        return handle
+
+    def _admit(self, context: aio.ServicerContext[Any, Any]) -> None:
+        metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+        set_caller(self._doorkeeper.admit(metadata))
+
+
+def _reading(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    """Without this, grpc answers INTERNAL to bytes that are not the message, such as text that is not UTF-8."""
+
+    def read(raw: bytes) -> Any:
+        try:
+            return deserialize(raw)
+        except DecodeError as error:
+            return error
+
+    return read
+
+
+def _readable(request: Any) -> Any:
+    if isinstance(request, DecodeError):
+        raise InvalidRequest([FieldViolation("", f"the request is not a message of this call: {request}")])
+    return request
+
+
+async def _each_readable(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async for request in requests:
+        yield _readable(request)
+
+
+async def _abort(context: aio.ServicerContext[Any, Any], error: Exception) -> None:
+    if isinstance(error, aio.AbortError):
+        raise error
+    status = to_status(error)
+    await context.abort_with_status(status)
+
+
+async def keep_health(health: Health, ready: Callable[[], Awaitable[bool]]) -> None:
+    """Looks, for ever, whether what the service needs is there, and says so."""
+    while True:
+        await health.set_ready(await ready())
+        await asyncio.sleep(READY_INTERVAL_S)
