@@ -1,0 +1,185 @@
+"""The RPCs of ingest: check, call, translate."""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Any
+
+from grpc import aio
+from leadscore.event.v1 import event_pb2
+from leadscore.ingest.v1 import ingest_service_pb2 as contract
+from leadscore.ingest.v1 import ingest_service_pb2_grpc
+from leadscore.stream.v1 import stream_pb2
+
+from services.ingest.publishing import Fact, Publisher, identify
+from services.ingest.validation import event_violations, profile_violations
+from services.shared.clock import Clock
+from services.shared.credentials import IDEMPOTENCY_KEY, caller
+from services.shared.errors import FieldViolation, InvalidRequest
+from services.shared.server import check, violations_of
+from services.shared.tokens import decode_positions, encode_positions
+
+SERVICE_NAME = "leadscore.ingest.v1.IngestService"
+IDEMPOTENCY_KEY_LENGTH_MAX = 200
+"""As for an event id, which it stands in for."""
+
+Context = aio.ServicerContext[Any, Any]
+Violations = dict[int, list[FieldViolation]]
+
+
+class IngestService(ingest_service_pb2_grpc.IngestServiceServicer):
+    """Takes facts in. Requests arrive unchecked, because those with many events are answered event by event."""
+
+    def __init__(self, publisher: Publisher, clock: Clock) -> None:
+        self._publisher = publisher
+        self._clock = clock
+
+    async def PublishEvent(
+        self, request: contract.PublishEventRequest, context: Context
+    ) -> contract.PublishEventResponse:
+        """Publishes one event."""
+        fact, token = await self._publish_one(request, request.event, stream_pb2.FACT_KIND_EVENT, context)
+        return contract.PublishEventResponse(
+            event_id=fact.event.event_id, outcome=_outcome(fact), consistency_token=token
+        )
+
+    async def UpsertLead(self, request: contract.UpsertLeadRequest, context: Context) -> contract.UpsertLeadResponse:
+        """Publishes a change of a profile."""
+        check(request)
+        if violations := profile_violations(request.profile):
+            raise InvalidRequest(violations)
+        event = event_pb2.Event(
+            event_id=request.event_id, lead_id=request.lead_id, type="profile", source=request.source
+        )
+        event.properties.CopyFrom(request.profile)
+        if request.HasField("occurred_at"):
+            event.occurred_at.CopyFrom(request.occurred_at)
+        fact, token = await self._publish_one(request, event, stream_pb2.FACT_KIND_PROFILE, context)
+        return contract.UpsertLeadResponse(
+            event_id=fact.event.event_id, outcome=_outcome(fact), consistency_token=token
+        )
+
+    async def PublishEvents(
+        self, request: contract.PublishEventsRequest, context: Context
+    ) -> contract.PublishEventsResponse:
+        """Publishes several events and answers each."""
+        now_us = self._clock.now_us()
+        violations = _check_each(request, request.events, now_us)
+        if request.all_or_nothing and violations:
+            raise InvalidRequest([
+                FieldViolation(_join(f"events[{index}]", each.field), each.description)
+                for index, found in violations.items()
+                for each in found
+            ])  # fmt: skip
+        facts = identify(_good(request.events, violations), now_us, _idempotency_key(context))
+        token = await self._publish(facts, stream_pb2.FACT_KIND_EVENT, now_us)
+        return _results(request.events, violations, facts, token)
+
+    async def StreamEvents(
+        self, request_iterator: AsyncIterator[contract.StreamEventsRequest], context: Context
+    ) -> AsyncIterator[contract.StreamEventsResponse]:
+        """Publishes batch after batch, each answered before the next is begun, so that their order holds."""
+        async for request in request_iterator:
+            now_us = self._clock.now_us()
+            violations = _check_each(request, request.events, now_us)
+            facts = identify(_good(request.events, violations), now_us, None)
+            token = await self._publish(facts, stream_pb2.FACT_KIND_EVENT, now_us, request.import_id)
+            duplicates = sum(fact.duplicate for fact in facts)
+            yield contract.StreamEventsResponse(
+                accepted=len(facts) - duplicates,
+                duplicates=duplicates,
+                rejections=[
+                    contract.Rejection(index=index, violations=_translate(found)) for index, found in violations.items()
+                ],
+                consistency_token=token,
+            )
+
+    async def ReportImport(
+        self, request: contract.ReportImportRequest, context: Context
+    ) -> contract.ReportImportResponse:
+        """Publishes a report of an import."""
+        check(request)
+        decode_positions(request.consistency_token or encode_positions({}))
+        batch = stream_pb2.FactBatch(received_at_us=self._clock.now_us(), import_report=request)
+        positions = await self._publisher.publish_report(caller().tenant_id, batch)
+        return contract.ReportImportResponse(consistency_token=encode_positions(positions))
+
+    async def _publish_one(
+        self, request: Any, event: event_pb2.Event, kind: stream_pb2.FactKind, context: Context
+    ) -> tuple[Fact, str]:
+        check(request)
+        now_us = self._clock.now_us()
+        of_profile = kind == stream_pb2.FACT_KIND_PROFILE
+        if violations := event_violations(event, now_us, "profile" if of_profile else "properties"):
+            prefix = "" if of_profile else "event"
+            raise InvalidRequest([FieldViolation(_join(prefix, each.field), each.description) for each in violations])
+        (fact,) = identify([(0, event)], now_us, _idempotency_key(context))
+        return fact, await self._publish([fact], kind, now_us)
+
+    async def _publish(self, facts: Sequence[Fact], kind: stream_pb2.FactKind, now_us: int, import_id: str = "") -> str:
+        positions = await self._publisher.publish(caller().tenant_id, facts, kind, now_us, import_id)
+        return encode_positions(positions)
+
+
+def _check_each(request: Any, events: Sequence[event_pb2.Event], now_us: int) -> Violations:
+    """The violations of each bad event by its index. Raises InvalidRequest if the request as a whole is wrong."""
+    violations: Violations = {}
+    of_request = []
+    for each in violations_of(request):
+        head, bracket, rest = each.field.partition("[")
+        if head != "events" or not bracket:
+            of_request.append(each)
+            continue
+        number, _, field = rest.partition("]")
+        violations.setdefault(int(number), []).append(FieldViolation(field.lstrip("."), each.description))
+    if of_request:
+        raise InvalidRequest(of_request)
+    for index, event in enumerate(events):
+        if found := event_violations(event, now_us):
+            violations.setdefault(index, []).extend(found)
+    return dict(sorted(violations.items()))
+
+
+def _good(events: Sequence[event_pb2.Event], violations: Violations) -> Iterable[tuple[int, event_pb2.Event]]:
+    return ((index, event) for index, event in enumerate(events) if index not in violations)
+
+
+def _results(
+    events: Sequence[event_pb2.Event], violations: Violations, facts: Sequence[Fact], token: str
+) -> contract.PublishEventsResponse:
+    by_index = {fact.index: fact for fact in facts}
+    results = []
+    for index, event in enumerate(events):
+        if found := violations.get(index):
+            outcome = contract.OUTCOME_REJECTED
+        else:
+            found, outcome = [], _outcome(by_index[index])
+        results.append(contract.EventResult(event_id=event.event_id, outcome=outcome, violations=_translate(found)))
+    duplicates = sum(fact.duplicate for fact in facts)
+    return contract.PublishEventsResponse(
+        results=results,
+        accepted=len(facts) - duplicates,
+        duplicates=duplicates,
+        rejected=len(violations),
+        consistency_token=token,
+    )
+
+
+def _outcome(fact: Fact) -> contract.Outcome:
+    return contract.OUTCOME_DUPLICATE if fact.duplicate else contract.OUTCOME_ACCEPTED
+
+
+def _translate(violations: Iterable[FieldViolation]) -> list[contract.Violation]:
+    return [contract.Violation(field=each.field, description=each.description) for each in violations]
+
+
+def _join(prefix: str, field: str) -> str:
+    return f"{prefix}.{field}" if prefix and field else prefix or field
+
+
+def _idempotency_key(context: Context) -> str | None:
+    for key, value in context.invocation_metadata() or ():
+        if key == IDEMPOTENCY_KEY and isinstance(value, str) and value:
+            if len(value) > IDEMPOTENCY_KEY_LENGTH_MAX:
+                description = f"must have at most {IDEMPOTENCY_KEY_LENGTH_MAX} characters"
+                raise InvalidRequest([FieldViolation(IDEMPOTENCY_KEY, description)])
+            return value
+    return None
