@@ -1,0 +1,146 @@
+"""Consumes the partitions that this scorer holds, strictly in stream order, from the committed positions on."""
+
+import asyncio
+import contextlib
+import logging
+import random
+
+import psycopg
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.scorer.announcer import Announcer
+from services.scorer.ownership import Ownership
+from services.scorer.processor import Processor
+from services.shared.bus import Bus, StreamMessage
+from services.shared.errors import OwnershipLost, RetriableError, StreamInterrupted
+
+BATCH_BYTES_MAX = 512 * 1024
+"""Messages are gathered up to about this size (some thousands of events) for one transaction: large enough to be fast,
+small enough to be soon with the watchers. A single larger message is a batch of its own."""
+READ_TIMEOUT_S = 1.0
+"""How long an idle reader waits before it looks whether its partitions are still its own."""
+RETRY_S_MIN = 0.05
+RETRY_S_MAX = 2.0
+"""The wait after a failure doubles from the one to the other: soon back, and no storm."""
+PURGE_INTERVAL_S = 1.0
+"""How often what is committed is removed from the stream."""
+
+LOAD_POSITIONS = text("SELECT partition, position FROM partitions WHERE partition = ANY(:partitions)")
+
+DATABASE_AWAY = (psycopg.OperationalError, DBAPIError, PoolTimeoutError, OSError)
+RETRY = (*DATABASE_AWAY, psycopg.errors.UniqueViolation, RetriableError, StreamInterrupted, OwnershipLost)
+"""After these everything is taken up again from the committed positions."""
+
+logger = logging.getLogger(__name__)
+
+
+class Consumer:
+    """Reads, has batches processed, announces them and says how far it has got."""
+
+    def __init__(
+        self, bus: Bus, engine: AsyncEngine, ownership: Ownership, processor: Processor, announcer: Announcer
+    ) -> None:
+        self._bus = bus
+        self._engine = engine
+        self._ownership = ownership
+        self._processor = processor
+        self._announcer = announcer
+        self._changed = asyncio.Event()
+        self._committed: dict[int, int] = {}
+        self._stopping = False
+        self._ended = asyncio.Event()
+
+    def partitions_changed(self) -> None:
+        """Called when the partitions that this scorer holds are other ones."""
+        self._changed.set()
+
+    async def stop(self) -> None:
+        """Waits until the consumer has ended with the batch that it is at."""
+        self._stopping = True
+        self._changed.set()
+        await self._ended.wait()
+        with contextlib.suppress(*DATABASE_AWAY):
+            await self._announcer.clear_outbox()
+
+    async def run(self) -> None:
+        """Consumes until it is stopped. Failures that pass are waited out; anything unknown ends it."""
+        try:
+            await self._run()
+        finally:
+            self._ended.set()
+
+    async def _run(self) -> None:
+        wait_s = RETRY_S_MIN
+        while not self._stopping:
+            self._changed.clear()
+            try:
+                await self._consume(dict(self._ownership.held))
+                wait_s = RETRY_S_MIN
+            except RETRY as error:
+                logger.warning("takes up again from the committed positions: %s", error)
+                await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))
+                wait_s = min(wait_s * 2, RETRY_S_MAX)
+
+    async def purge(self) -> None:
+        """Removes what is committed from the stream, for ever."""
+        purged: dict[int, int] = {}
+        while True:
+            await asyncio.sleep(PURGE_INTERVAL_S)
+            for partition, position in list(self._committed.items()):
+                if position > purged.get(partition, 0):
+                    try:
+                        await self._bus.purge_events(partition, position)
+                    except RetriableError:
+                        break
+                    purged[partition] = position
+
+    async def _consume(self, epochs: dict[int, int]) -> None:
+        """Consumes the partitions held until they change."""
+        if not epochs:
+            await self._changed.wait()
+            return
+        await self._announcer.announce_left_behind()
+        positions = await self._load_positions(epochs)
+        await self._report(positions)
+        async with self._bus.read_events(sorted(epochs), min(positions.values())) as reader:
+            while not self._changed.is_set():
+                for batch in _batches(await reader.read(READ_TIMEOUT_S), positions):
+                    await self._process(batch, epochs)
+
+    async def _process(self, batch: list[StreamMessage], epochs: dict[int, int]) -> None:
+        told = list(self._announcer.told)
+        announcements = await self._processor.process(batch, epochs, told)
+        self._announcer.forget(told)
+        if not self._ownership.certain:
+            # Whoever took the partitions over announces what is in the outbox; a late repeat of ours could come after
+            # newer changes.
+            raise OwnershipLost("the leases may have run out")
+        await self._announcer.announce(announcements)
+        await self._report({message.partition: message.sequence for message in batch})
+
+    async def _report(self, positions: dict[int, int]) -> None:
+        self._committed |= positions
+        await self._bus.say_progress(positions)
+
+    async def _load_positions(self, epochs: dict[int, int]) -> dict[int, int]:
+        async with self._engine.connect() as connection:
+            rows = await connection.execute(LOAD_POSITIONS, {"partitions": list(epochs)})
+            return {row.partition: row.position for row in rows}
+
+
+def _batches(messages: list[StreamMessage], positions: dict[int, int]) -> list[list[StreamMessage]]:
+    """Parts messages into batches, in order, without those that are behind their partition's position."""
+    batches: list[list[StreamMessage]] = []
+    size = BATCH_BYTES_MAX
+    for message in messages:
+        if message.sequence <= positions.get(message.partition, 0):
+            continue
+        if size + len(message.payload) > BATCH_BYTES_MAX:
+            batches.append([])
+            size = 0
+        batches[-1].append(message)
+        size += len(message.payload)
+    return batches

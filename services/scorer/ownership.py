@@ -1,0 +1,118 @@
+"""Who consumes which partition: leases in PostgreSQL, shared out evenly among the scorers that are alive.
+
+A lease is renewed every second and runs out after a few. Taking one over raises the partition's epoch, and
+every transaction of a scorer checks owner and epoch: a scorer that was paused and lost its lease without noticing cannot write.
+"""
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable
+
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+LEASE_S = 4
+"""After so long without a sign of life a scorer's partitions are free for the others."""
+RENEW_INTERVAL_S = 1.0
+"""Several tries fit into a lease."""
+
+SHOW_LIFE = text(
+    "INSERT INTO scorers (scorer_id, alive_until) VALUES (:me, now() + make_interval(secs => :lease)) "
+    "ON CONFLICT (scorer_id) DO UPDATE SET alive_until = excluded.alive_until"
+)
+FORGET_DEAD = text("DELETE FROM scorers WHERE alive_until < now() - interval '1 minute'")
+COUNT_ALIVE = text("SELECT count(*) FROM scorers WHERE alive_until > now()")
+CREATE_PARTITIONS = text(
+    "INSERT INTO partitions (partition) SELECT generate_series(0, :partitions - 1) ON CONFLICT DO NOTHING"
+)
+RENEW = text(
+    "UPDATE partitions SET lease_until = now() + make_interval(secs => :lease) WHERE owner = :me "
+    "RETURNING partition, epoch"
+)
+CLAIM = text(
+    "UPDATE partitions SET owner = :me, epoch = epoch + 1, lease_until = now() + make_interval(secs => :lease) "
+    "WHERE partition IN (SELECT partition FROM partitions WHERE lease_until < now() ORDER BY partition "
+    "LIMIT :wanted FOR UPDATE SKIP LOCKED) RETURNING partition, epoch"
+)
+RELEASE = text(
+    "UPDATE partitions SET owner = '', lease_until = '-infinity' WHERE owner = :me AND partition = ANY(:surplus)"
+)
+LEAVE = text("UPDATE partitions SET owner = '', lease_until = '-infinity' WHERE owner = :me")
+LEAVE_LIFE = text("DELETE FROM scorers WHERE scorer_id = :me")
+
+DATABASE_AWAY = (OperationalError, InterfaceError, DBAPIError, PoolTimeoutError, OSError)
+
+logger = logging.getLogger(__name__)
+
+
+class Ownership:
+    """The partitions that this scorer holds, with their epochs."""
+
+    def __init__(self, engine: AsyncEngine, scorer_id: str, partitions: int) -> None:
+        self._engine = engine
+        self._scorer_id = scorer_id
+        self._partitions = partitions
+        self._lease_ends = 0.0
+        self.held: dict[int, int] = {}
+
+    @property
+    def certain(self) -> bool:
+        """Whether the leases are certainly still ours, by this process's own clock."""
+        return asyncio.get_running_loop().time() < self._lease_ends
+
+    async def create(self) -> None:
+        """Makes sure that there is a row for each partition."""
+        async with self._engine.begin() as connection:
+            await connection.execute(CREATE_PARTITIONS, {"partitions": self._partitions})
+
+    async def keep(self, changed: Callable[[], None]) -> None:
+        """Renews, claims and gives away leases, for ever. Calls `changed` whenever `held` has become another."""
+        while True:
+            try:
+                if await self.renew():
+                    changed()
+            except DATABASE_AWAY as error:
+                logger.warning("leases could not be renewed: %s", error)
+            await asyncio.sleep(RENEW_INTERVAL_S)
+
+    async def renew(self) -> bool:
+        """One round: shows that we live, renews what we hold, takes what is free and ours to take, gives the surplus.
+        Answers whether `held` has changed.
+        """
+        started = asyncio.get_running_loop().time()
+        async with self._engine.begin() as connection:
+            held = await self._round(connection)
+        self._lease_ends = started + LEASE_S
+        changed = held != self.held
+        if changed:
+            logger.info("holds partitions %s", sorted(held) or "none")
+            self.held = held
+        return changed
+
+    async def _round(self, connection: AsyncConnection) -> dict[int, int]:
+        me = {"me": self._scorer_id, "lease": LEASE_S}
+        await connection.execute(SHOW_LIFE, me)
+        await connection.execute(FORGET_DEAD)
+        alive = (await connection.execute(COUNT_ALIVE)).scalar_one()
+        held = {row.partition: row.epoch for row in await connection.execute(RENEW, me)}
+        share = math.ceil(self._partitions / max(alive, 1))
+        if len(held) < share:
+            claimed = await connection.execute(CLAIM, {**me, "wanted": share - len(held)})
+            held |= {row.partition: row.epoch for row in claimed}
+        elif len(held) > share:
+            surplus = sorted(held)[share:]
+            await connection.execute(RELEASE, {"me": self._scorer_id, "surplus": surplus})
+            held = {partition: epoch for partition, epoch in held.items() if partition not in surplus}
+        return held
+
+    async def leave(self) -> None:
+        """Gives everything away at once, so that nobody has to wait for the leases to run out."""
+        try:
+            async with self._engine.begin() as connection:
+                await connection.execute(LEAVE, {"me": self._scorer_id})
+                await connection.execute(LEAVE_LIFE, {"me": self._scorer_id})
+        except DATABASE_AWAY as error:
+            logger.warning("leases could not be given back: %s", error)
