@@ -1,0 +1,67 @@
+"""Real servers for the tests that need them: one PostgreSQL for a run, a database and a nats-server for each test."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from embedded.nats import NatsServer
+from embedded.postgres import Postgres
+from services.scorer.prepare import prepare
+from services.shared.settings import Settings
+
+TEMPLATE = "leadscore_template"
+ADMIN_KEY = "a-key-for-tests"
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """A PostgreSQL for the whole run, with a prepared database to copy. What is committed survives a kill of it."""
+    server = Postgres(tmp_path_factory.mktemp("postgres"), fsync=False)
+    with asyncio.Runner() as runner:
+        runner.run(server.start())
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
+        prepare(Settings(database_url=server.url_of(TEMPLATE)))
+        yield server
+        runner.run(server.stop())
+
+
+@pytest.fixture
+def database_url(postgres: Postgres) -> Iterator[str]:
+    """A database of the test's own: prepared, with the tenant `demo` and its default model."""
+    name = f"test_{uuid.uuid4().hex}"
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        copy = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+        connection.execute(copy.format(sql.Identifier(name), sql.Identifier(TEMPLATE)))
+        yield postgres.url_of(name)
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+async def nats_server(tmp_path: Path) -> AsyncIterator[NatsServer]:
+    """A nats-server of the test's own, without any stream."""
+    server = NatsServer(tmp_path / "nats")
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+def settings(database_url: str, nats_server: NatsServer) -> Settings:
+    """Settings for processes and parts of the test's own, on free ports."""
+    return replace(
+        Settings(),
+        database_url=database_url,
+        nats_url=nats_server.url,
+        anonymous=True,
+        ingest_port=0,
+        scorer_port=0,
+        query_port=0,
+        gateway_port=0,
+    )

@@ -1,0 +1,74 @@
+"""The services as parts of a test: started in the test's own process, on free ports, with stubs to call them."""
+
+from __future__ import annotations
+
+import importlib
+from contextlib import AsyncExitStack
+
+from grpc import aio
+from leadscore.ingest.v1 import ingest_service_pb2_grpc
+from leadscore.query.v1 import query_service_pb2_grpc
+from leadscore.scorer.v1 import scorer_service_pb2_grpc
+
+from services.shared.lifecycle import Process
+from services.shared.settings import Settings
+
+
+
+class Running:
+    """A service that runs in this process."""
+
+    def __init__(self, name: str, settings: Settings) -> None:
+        self._name = name
+        self._settings = settings
+        self._stack = AsyncExitStack()
+        self.process = Process()
+        self.channel: aio.Channel | None = None
+
+    async def start(self) -> aio.Channel:
+        """Starts it and connects to it."""
+        start = importlib.import_module(f"services.{self._name}.__main__").start
+        await start(self._settings, self._stack, self.process)
+        self.channel = aio.insecure_channel(f"127.0.0.1:{self.process.port}")
+        return self.channel
+
+    async def stop(self) -> None:
+        """Stops it in order."""
+        if self.channel is not None:
+            await self.channel.close()
+        await self._stack.aclose()
+
+
+class Suite:
+    """Some services on one stream and one database. `key` is shown with every call made with `metadata`."""
+
+    ingest: ingest_service_pb2_grpc.IngestServiceAsyncStub
+    scorer: scorer_service_pb2_grpc.ScorerServiceAsyncStub
+    query: query_service_pb2_grpc.QueryServiceAsyncStub
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.running: dict[str, Running] = {}
+
+    async def __aenter__(self) -> Suite:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        for name in reversed(list(self.running)):
+            await self.stop(name)
+
+    async def start(self, *names: str) -> None:
+        """Starts services by name, one after the other."""
+        for name in names:
+            running = self.running[name] = Running(name, self.settings)
+            channel = await running.start()
+            if name == "ingest":
+                self.ingest = ingest_service_pb2_grpc.IngestServiceStub(channel)
+            elif name == "scorer":
+                self.scorer = scorer_service_pb2_grpc.ScorerServiceStub(channel)
+            else:
+                self.query = query_service_pb2_grpc.QueryServiceStub(channel)
+
+    async def stop(self, name: str) -> None:
+        """Stops a service in order."""
+        await self.running.pop(name).stop()
