@@ -14,7 +14,6 @@ from services.shared.lifecycle import Process
 from services.shared.settings import Settings
 
 
-
 class Running:
     """A service that runs in this process."""
 

@@ -15,8 +15,8 @@ CONNECT_TIMEOUT_S = 5
 STATEMENT_TIMEOUT_MS = 30_000
 """No statement of ours is meant to take longer; one that does is a mistake and must not hold others up."""
 LOCK_TIMEOUT_MS = 10_000
-IDLE_TIMEOUT_MS = 30_000
-"""A process that was paused in the middle of a transaction loses it, and its locks with it."""
+IDLE_TIMEOUT_MS = 5_000
+"""A process that is paused in the middle of a transaction loses it, and its locks with it, as soon as its leases."""
 TCP_TIMEOUT_MS = 10_000
 
 SERVER_VERSION_MIN = 150_000
