@@ -1,5 +1,7 @@
 """What must hold in the database after some rows, whatever happened on the way."""
 
+from typing import Any
+
 import psycopg
 
 from tests.shop import Expected
@@ -14,7 +16,7 @@ def assert_as_expected(database_url: str, expected: Expected) -> None:
     """Scores, events, conflicts, ledgers and counts are exactly those that the rows give."""
     with psycopg.connect(database_url) as connection:
 
-        def rows(query: str) -> list[tuple[object, ...]]:
+        def rows(query: str) -> list[Any]:
             return connection.execute(query).fetchall()
 
         assert dict(rows("SELECT lead_id, score FROM leads")) == expected.scores

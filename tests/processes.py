@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import grpc
 from grpc import aio
@@ -51,10 +52,11 @@ class ServiceProcess:
     async def ready(self, service: str) -> None:
         """Waits until it says that it is ready."""
         async with asyncio.timeout(READY_DEADLINE_S), aio.insecure_channel(self.address) as channel:
+            stub: Any = health_pb2_grpc.HealthStub(channel)
             request = health_pb2.HealthCheckRequest(service=service)
             while True:
                 try:
-                    async for answer in health_pb2_grpc.HealthStub(channel).Watch(request, wait_for_ready=True):
+                    async for answer in stub.Watch(request, wait_for_ready=True):
                         if answer.status == health_pb2.HealthCheckResponse.SERVING:
                             return
                 except aio.AioRpcError as error:

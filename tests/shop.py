@@ -1,4 +1,4 @@
-"""A shop's events with the dirt of real ones: exact repeats, ids with two contents, late rows, one lead with half of all.
+"""A shop's events with the dirt of real ones: exact repeats, ids with two contents, late rows, a lead with half of all.
 
 And what must come out of them, computed from the rows alone, by nothing that the suite uses.
 """

@@ -1,8 +1,8 @@
 """Generates the Python stubs of the contracts in `protos/` into `gen/`, an import root of its own.
 
-`gen/` is not committed: stubs refuse to run with an older grpcio than the one that generated them, so they are made where
-they are used, from the pinned tools. Beside the stubs it writes `gen/contract.binpb`, the contracts as one descriptor set
-with comments: lint, the check for breaking changes, and the gateway's OpenAPI document read that.
+`gen/` is not committed: stubs refuse to run with an older grpcio than the one that generated them, so they are made
+where they are used, from the pinned tools. Beside the stubs it writes `gen/contract.binpb`, the contracts as one
+descriptor set with comments: lint, the check for breaking changes, and the gateway's OpenAPI document read that.
 """
 
 import importlib.util
@@ -80,7 +80,7 @@ def _protoc(known: Path, files: list[str]) -> None:
 def _put_on_path() -> None:
     """A .pth file: the stubs' import root is found by every program of this environment, with no PYTHONPATH to set."""
     packages = Path(sysconfig.get_path("purelib"))
-    (packages / "leadscore-gen.pth").write_text(f"{GEN}\n{ROOT}\n")
+    (packages / "leadscore-gen.pth").write_text(f"{GEN}\n")
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def made_event_id(idempotency_key: str | None, index: int) -> str:
 
 
 def message_id(tenant_id: str, event_ids: list[str], digests: bytes) -> str:
-    """The dedup id of a message: the tenant, the ids and the contents of its facts. The stream compares nothing else."""
+    """The dedup id of a message: tenant, ids and contents of its facts. The stream compares nothing else."""
     digest = blake2b(digests, digest_size=DIGEST_BYTES, person=b"facts")
     digest.update(tenant_id.encode())
     for event_id in event_ids:

@@ -1,5 +1,7 @@
 """From checked facts to messages of the stream, and from their acknowledgements to outcomes."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -55,7 +57,12 @@ class Publisher:
         self._bus = bus
 
     async def publish(
-        self, tenant_id: str, facts: Sequence[Fact], kind: stream_pb2.FactKind, now_us: int, import_id: str = ""
+        self,
+        tenant_id: str,
+        facts: Sequence[Fact],
+        kind: stream_pb2.FactKind.ValueType,
+        now_us: int,
+        import_id: str = "",
     ) -> dict[int, int]:
         """Publishes facts and marks those that are known already. Answers the positions to wait for.
 
@@ -100,7 +107,7 @@ class Publisher:
         return messages
 
     def _encode(
-        self, tenant_id: str, message: Message, kind: stream_pb2.FactKind, now_us: int, import_id: str
+        self, tenant_id: str, message: Message, kind: stream_pb2.FactKind.ValueType, now_us: int, import_id: str
     ) -> tuple[int, str, bytes, str]:
         digests = b"".join(fact.digest for fact in message.facts)
         events = [fact.event for fact in message.facts]

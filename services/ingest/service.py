@@ -1,5 +1,7 @@
 """The RPCs of ingest: check, call, translate."""
 
+from __future__ import annotations
+
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any
 
@@ -103,7 +105,7 @@ class IngestService(ingest_service_pb2_grpc.IngestServiceServicer):
         return contract.ReportImportResponse(consistency_token=encode_positions(positions))
 
     async def _publish_one(
-        self, request: Any, event: event_pb2.Event, kind: stream_pb2.FactKind, context: Context
+        self, request: Any, event: event_pb2.Event, kind: stream_pb2.FactKind.ValueType, context: Context
     ) -> tuple[Fact, str]:
         check(request)
         now_us = self._clock.now_us()
@@ -114,7 +116,9 @@ class IngestService(ingest_service_pb2_grpc.IngestServiceServicer):
         (fact,) = identify([(0, event)], now_us, _idempotency_key(context))
         return fact, await self._publish([fact], kind, now_us)
 
-    async def _publish(self, facts: Sequence[Fact], kind: stream_pb2.FactKind, now_us: int, import_id: str = "") -> str:
+    async def _publish(
+        self, facts: Sequence[Fact], kind: stream_pb2.FactKind.ValueType, now_us: int, import_id: str = ""
+    ) -> str:
         positions = await self._publisher.publish(caller().tenant_id, facts, kind, now_us, import_id)
         return encode_positions(positions)
 
@@ -163,7 +167,7 @@ def _results(
     )
 
 
-def _outcome(fact: Fact) -> contract.Outcome:
+def _outcome(fact: Fact) -> contract.Outcome.ValueType:
     return contract.OUTCOME_DUPLICATE if fact.duplicate else contract.OUTCOME_ACCEPTED
 
 

@@ -1,7 +1,8 @@
 """Who consumes which partition: leases in PostgreSQL, shared out evenly among the scorers that are alive.
 
 A lease is renewed every second and runs out after a few. Taking one over raises the partition's epoch, and
-every transaction of a scorer checks owner and epoch: a scorer that was paused and lost its lease without noticing cannot write.
+every transaction of a scorer checks owner and epoch: a scorer that was paused and lost its lease without noticing
+cannot write.
 """
 
 import asyncio

@@ -79,7 +79,8 @@ FROM STDIN (FORMAT BINARY)
 """
 """The changes of scores."""
 LEDGER_TYPES = (
-    "text", "text", "int8", "int4", "int4", "int4", "int2", "text", "text", "timestamptz", "timestamptz", "int4", "jsonb",
+    "text", "text", "int8", "int4", "int4", "int4", "int2", "text", "text", "timestamptz", "timestamptz", "int4",
+    "jsonb",
 )  # fmt: skip
 
 LEAD_COLUMNS = {

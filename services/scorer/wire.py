@@ -1,5 +1,7 @@
 """Between the stream's messages and the core's values. Protobuf goes no further than here."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -107,7 +109,7 @@ def to_timestamp(time_us: int) -> Timestamp:
     return Timestamp(seconds=seconds, nanos=microseconds * 1_000)
 
 
-def cause_of(fact: Fact) -> score_pb2.Cause:
+def cause_of(fact: Fact) -> score_pb2.Cause.ValueType:
     """Why a fact changes a score."""
     return score_pb2.CAUSE_PROFILE if fact.type == PROFILE else score_pb2.CAUSE_EVENT
 

@@ -130,7 +130,7 @@ class Bus:
         )
 
     async def announce(self, announcements: Sequence[tuple[str, bytes, str]]) -> None:
-        """Publishes score changes, each (tenant, payload, message id), in this order, and waits until all are stored."""
+        """Publishes score changes, each (tenant, payload, message id), in this order; waits until all are stored."""
         await self._publish_all(
             [(f"leadscore.scores.{tenant}", payload, id) for tenant, payload, id in announcements], SCORES
         )

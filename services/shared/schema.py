@@ -137,8 +137,8 @@ LEDGER = Table(
 SCORE_COUNTS = Table(
     "score_counts",
     METADATA,
-    # How many leads of a partition have a score. A rank is a sum over these, whatever the number of leads; by partition,
-    # so that two scorers never wait for the same row.
+    # How many leads of a partition have a score. A rank is a sum over these, whatever the number of leads; they are
+    # kept by partition so that two scorers never wait for the same row.
     Column("tenant_id", _key()),
     Column("partition", SmallInteger),
     Column("score", Integer),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -38,7 +38,7 @@ class Line:
         self.scorer = self._process("scorer", self.settings.scorer_port)
 
     def _process(self, name: str, port: int) -> ServiceProcess:
-        settings = replace(self.settings, **{f"{name}_port": port})
+        settings = replace(self.settings, **{f"{name}_port": port})  # type: ignore[arg-type]
         return ServiceProcess(f"services.{name}", settings, port, self.folder / f"{name}-{port}.log")
 
     def another_scorer(self) -> ServiceProcess:

@@ -1,7 +1,7 @@
 """From ingest through the stream and the scorer to the tables, on real servers."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import psycopg
@@ -31,7 +31,7 @@ async def settle(suite: Suite, token: str) -> None:
     await suite.scorer.ListQuarantine(scorer.ListQuarantineRequest(consistency_token=token))
 
 
-ORDERS = {
+ORDERS: dict[str, Callable[[list[Row]], list[Row]]] = {
     "as they came": lambda rows: rows,
     "backwards": lambda rows: rows[::-1],
     "shuffled": lambda rows: random.Random(3).sample(rows, len(rows)),

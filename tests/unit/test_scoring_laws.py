@@ -38,8 +38,9 @@ def models(draw: st.DrawFn) -> Model:
         Criterion("by_number", "budget", bands=(Band(10, draw(halves)), Band(0, draw(halves), exclusive=True))),
         Criterion("by_word", "industry", words={"tech": draw(halves)}, otherwise=draw(halves)),
     )
-    limits = [draw(st.integers(0, 400)) for _ in range(3)]
-    return Model(1, tuple(rules), criteria, tuple(groups), {"refund": "purchase"}, *limits)
+    engagement_max, fit_max, score_max = (draw(st.integers(0, 400)) for _ in range(3))
+    aliases = {"refund": "purchase"}
+    return Model(1, tuple(rules), criteria, tuple(groups), aliases, engagement_max, fit_max, score_max)
 
 
 values = st.none() | st.booleans() | st.integers(-5, 100) | st.sampled_from(["tech", " Tech ", "finance", ""])

@@ -1,0 +1,67 @@
+# The doors of the house; `make` alone lists them.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 pyproject.toml
+PROTOS := $(shell find protos -name '*.proto')
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint types contracts check lock released bench clean
+
+help: ## Lists what make can do
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
+
+run: $(VENV)/run.stamp ## Installs and starts the whole suite on this machine
+	@$(BIN)/leadscore up
+
+test: $(VENV)/dev.stamp ## Installs and runs the tests, on real servers that they start themselves
+	@$(BIN)/pytest
+
+lint: $(VENV)/dev.stamp ## Checks style
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+
+types: $(VENV)/dev.stamp ## Checks types
+	@$(BIN)/mypy
+
+contracts: $(VENV)/dev.stamp ## Checks the contracts, and that they break none of those released
+	@$(BIN)/buf lint gen/contract.binpb --config protos/buf.yaml
+	@$(BIN)/buf breaking gen/contract.binpb --against protos/released.binpb --config protos/buf.yaml
+
+check: lint types contracts ## All checks beside the tests
+
+bench: $(VENV)/dev.stamp ## Measures; PART=name for one part
+	@$(BIN)/python -m bench $(PART)
+
+lock: $(VENV)/dev.stamp ## Pins the newest versions that pyproject.toml allows
+	@$(PIP) install uv
+	@$(LOCK) -o requirements.lock
+	@$(LOCK) --extra embedded -o requirements-run.lock
+	@$(LOCK) --extra embedded --extra dev -o requirements-dev.lock
+
+released: $(VENV)/dev.stamp ## Takes today's contracts as those that later ones may not break
+	@$(BIN)/python tools/release_contracts.py
+
+clean: ## Removes what was installed and generated; the data stays
+	@rm -rf $(VENV) gen leadscore.egg-info
+
+$(VENV)/python.stamp:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=...")'
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/run.stamp: requirements-run.lock $(PROTOS) tools/generate_stubs.py pyproject.toml | $(VENV)/python.stamp
+	@echo "installing ..."
+	@$(PIP) install --require-hashes -r requirements-run.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@$(BIN)/python tools/generate_stubs.py
+	@touch $@
+
+$(VENV)/dev.stamp: requirements-dev.lock $(PROTOS) tools/generate_stubs.py pyproject.toml | $(VENV)/python.stamp
+	@echo "installing ..."
+	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@$(BIN)/python tools/generate_stubs.py
+	@touch $@ $(VENV)/run.stamp
