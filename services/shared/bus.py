@@ -10,6 +10,7 @@ Whoever reads keeps its own position and reads on from there; whoever needs uniq
 
 import asyncio
 import contextlib
+import itertools
 import json
 import logging
 import socket
@@ -101,7 +102,8 @@ class Bus:
 
     def __init__(self, client: Client, partitions: int) -> None:
         self._client = client
-        self._stream: JetStreamContext = client.jetstream(timeout=REQUEST_TIMEOUT_S, publish_async_max_pending=10_000)
+        self._stream: JetStreamContext = client.jetstream(timeout=REQUEST_TIMEOUT_S)
+        self._publishing = Publishing(client)
         self._readers: WeakSet[Reader] = WeakSet()
         self.partitions = partitions
 
@@ -136,25 +138,13 @@ class Bus:
         )
 
     async def _publish_all(self, messages: Sequence[tuple[str, bytes, str]], stream: str) -> list[Published]:
-        futures: list[asyncio.Future[api.PubAck]] = []
         try:
             async with asyncio.timeout(PUBLISH_TIMEOUT_S):
-                for subject, payload, message_id in messages:
-                    headers = {api.Header.MSG_ID.value: message_id, api.Header.EXPECTED_STREAM.value: stream}
-                    futures.append(await self._stream.publish_async(subject, payload, headers=headers))
-                answers = await asyncio.gather(*futures)
+                return await self._publishing.publish(messages, stream)
         except TimeoutError:
             raise Unavailable("the stream did not answer in time; send the same again") from None
-        except nats.js.errors.APIError as error:
-            if error.err_code in STREAM_FULL_CODES:
-                raise StreamFull("the stream is full; try again later") from error
-            raise Unavailable("the stream refused; send the same again") from error
         except (nats.errors.Error, OSError) as error:
             raise Unavailable("the stream is away; send the same again") from error
-        finally:
-            for future in futures:
-                future.cancel()
-        return [Published(answer.seq, bool(answer.duplicate)) for answer in answers]
 
     async def say_progress(self, positions: Mapping[int, int]) -> None:
         """Tells whoever listens that everything up to these positions is committed. Nobody may miss it for long: those
@@ -246,7 +236,7 @@ class Bus:
         except (nats.errors.Error, OSError, TimeoutError) as error:
             raise Unavailable("the stream is away") from error
 
-    async def prepare_streams(self, settings: Settings) -> None:
+    async def open(self, settings: Settings) -> None:
         """Creates the streams if need be, and checks that those that are there are as this process expects them."""
         events = api.StreamConfig(
             name=EVENTS,
@@ -276,6 +266,7 @@ class Bus:
         )
         stored = await self._prepare(events)
         await self._prepare(scores)
+        await self._publishing.open()
         partitions = int((stored.metadata or {}).get(PARTITIONS_KEY, 0))
         if partitions != settings.partitions:
             raise SettingError(
@@ -306,6 +297,62 @@ class Bus:
             raise SettingError(f"NATS refuses the stream {config.name}: {error.description}") from error
         except (nats.errors.Error, OSError, TimeoutError) as error:
             raise Unavailable("the stream is away") from error
+
+
+class Acknowledgement(msgspec.Struct):
+    """What the stream answers to a message."""
+
+    seq: int = 0
+    duplicate: bool = False
+    error: dict[str, Any] | None = None
+
+
+class Publishing:
+    """Publishes messages one behind the other without waiting for each, and matches the answers to them.
+
+    The library's own way to do that never ends for a message that the stream refuses.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._inbox = client.new_inbox()
+        self._waiting: dict[str, asyncio.Future[Published]] = {}
+        self._numbers = itertools.count()
+
+    async def open(self) -> None:
+        """Starts to listen for answers."""
+        await self._client.subscribe(f"{self._inbox}.*", cb=self._answered)
+
+    async def publish(self, messages: Sequence[tuple[str, bytes, str]], stream: str) -> list[Published]:
+        """Publishes (subject, payload, message id) in this order and waits for all answers."""
+        futures: dict[str, asyncio.Future[Published]] = {}
+        try:
+            for subject, payload, message_id in messages:
+                number = str(next(self._numbers))
+                futures[number] = self._waiting[number] = asyncio.get_running_loop().create_future()
+                headers = {api.Header.MSG_ID.value: message_id, api.Header.EXPECTED_STREAM.value: stream}
+                await self._client.publish(subject, payload, reply=f"{self._inbox}.{number}", headers=headers)
+            return list(await asyncio.gather(*futures.values()))
+        finally:
+            for number, future in futures.items():
+                del self._waiting[number]
+                future.cancel()
+
+    async def _answered(self, message: Msg) -> None:
+        future = self._waiting.get(message.subject.rpartition(".")[2])
+        if future is None or future.done():
+            return
+        if not message.data:
+            future.set_exception(Unavailable("no stream takes this; send the same again later"))
+            return
+        answer = msgspec.json.decode(message.data, type=Acknowledgement)
+        if answer.error is None:
+            future.set_result(Published(answer.seq, answer.duplicate))
+        elif answer.error.get("err_code") in STREAM_FULL_CODES:
+            future.set_exception(StreamFull("the stream is full; try again later"))
+        else:
+            logger.warning("the stream refuses a message: %s", answer.error)
+            future.set_exception(Unavailable("the stream refused; send the same again"))
 
 
 class Reader:
@@ -484,7 +531,7 @@ async def connect(settings: Settings, name: str, lost: Callable[[], None]) -> As
         _check_version(client)
         _bound_writes(client)
         bus = Bus(client, settings.partitions)
-        await bus.prepare_streams(settings)
+        await bus.open(settings)
         yield bus
     finally:
         closing = True

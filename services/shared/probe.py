@@ -1,0 +1,26 @@
+"""Asks a service whether it is ready: `python -m services.shared.probe 127.0.0.1:50051 leadscore.ingest.v1.IngestService`.
+
+For health checks of containers. Exit code 0 if it is.
+"""
+
+import sys
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+TIMEOUT_S = 4.0
+
+
+def is_ready(address: str, service: str) -> bool:
+    """Whether `service` at `address` says SERVING; the empty name asks for the process alone."""
+    with grpc.insecure_channel(address) as channel:
+        request = health_pb2.HealthCheckRequest(service=service)
+        try:
+            answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=TIMEOUT_S)
+        except grpc.RpcError:
+            return False
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+if __name__ == "__main__":
+    raise SystemExit(0 if is_ready(*sys.argv[1:3]) else 1)

@@ -1,0 +1,178 @@
+"""ingest on a real stream: outcomes, order, bounds, and what happens when the stream is full or away."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2
+from grpc import aio
+from grpc_status import rpc_status
+from leadscore.event.v1 import event_pb2
+from leadscore.ingest.v1 import ingest_service_pb2 as contract
+
+from embedded.nats import NatsServer
+from services.shared.credentials import hash_key
+from services.shared.settings import Settings
+from services.shared.tokens import decode_positions
+from tests.parts import Suite
+
+
+def event(event_id: str = "", lead_id: str = "ada", **fields: Any) -> event_pb2.Event:
+    return event_pb2.Event(**{"event_id": event_id, "lead_id": lead_id, "type": "page_view", **fields})
+
+
+def details_of(error: aio.AioRpcError, kind: type[Any]) -> Any:
+    status = rpc_status.from_call(error)  # type: ignore[arg-type]  # It has what a call has.
+    assert status is not None
+    for packed in status.details:
+        detail = kind()
+        if packed.Unpack(detail):
+            return detail
+    raise AssertionError(f"{error.details()} has no {kind.__name__}")
+
+
+@pytest.fixture
+async def suite(settings: Settings) -> AsyncIterator[Suite]:
+    async with Suite(settings) as suite:
+        await suite.start("ingest")
+        yield suite
+
+
+async def test_an_event_is_accepted_once_and_then_known(suite: Suite) -> None:
+    request = contract.PublishEventRequest(event=event("e1"))
+    first = await suite.ingest.PublishEvent(request)
+    second = await suite.ingest.PublishEvent(request)
+    assert (first.event_id, first.outcome) == ("e1", contract.OUTCOME_ACCEPTED)
+    assert (second.event_id, second.outcome) == ("e1", contract.OUTCOME_DUPLICATE)
+    assert first.consistency_token == second.consistency_token
+
+
+async def test_an_event_without_an_id_gets_one_and_an_idempotency_key_makes_a_repeat_known(suite: Suite) -> None:
+    request = contract.PublishEventRequest(event=event())
+    one, two = await suite.ingest.PublishEvent(request), await suite.ingest.PublishEvent(request)
+    assert one.event_id
+    assert one.event_id != two.event_id
+    metadata = (("idempotency-key", "order-7"),)
+    first = await suite.ingest.PublishEvent(request, metadata=metadata)
+    again = await suite.ingest.PublishEvent(request, metadata=metadata)
+    assert first.event_id == again.event_id
+    assert again.outcome == contract.OUTCOME_DUPLICATE
+
+
+async def test_each_event_of_a_batch_is_answered_and_bad_ones_do_not_hold_up_the_others(suite: Suite) -> None:
+    events = [event("e1"), event("e2", lead_id=""), event("e1"), event("e1", lead_id="grace"), event("e3", type="!")]
+    answer = await suite.ingest.PublishEvents(contract.PublishEventsRequest(events=events))
+    accepted, duplicate, rejected = contract.OUTCOME_ACCEPTED, contract.OUTCOME_DUPLICATE, contract.OUTCOME_REJECTED
+    assert [each.outcome for each in answer.results] == [accepted, rejected, duplicate, accepted, rejected]
+    assert (answer.accepted, answer.duplicates, answer.rejected) == (2, 1, 2)
+    assert [each.field for each in answer.results[1].violations] == ["lead_id"]
+    assert [each.field for each in answer.results[4].violations] == ["type"]
+
+
+async def test_all_or_nothing_refuses_the_whole_batch_with_the_index_and_publishes_nothing(suite: Suite) -> None:
+    request = contract.PublishEventsRequest(events=[event("e1"), event("e2", lead_id="")], all_or_nothing=True)
+    with pytest.raises(aio.AioRpcError) as caught:
+        await suite.ingest.PublishEvents(request)
+    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    violations = details_of(caught.value, error_details_pb2.BadRequest).field_violations
+    assert [each.field for each in violations] == ["events[1].lead_id"]
+    answer = await suite.ingest.PublishEvent(contract.PublishEventRequest(event=event("e1")))
+    assert answer.outcome == contract.OUTCOME_ACCEPTED
+
+
+@pytest.mark.parametrize("events", [[], [event("x")] * 10_001], ids=["none", "too many"])
+async def test_a_batch_has_one_to_ten_thousand_events(suite: Suite, events: list[event_pb2.Event]) -> None:
+    with pytest.raises(aio.AioRpcError) as caught:
+        await suite.ingest.PublishEvents(contract.PublishEventsRequest(events=events))
+    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert details_of(caught.value, error_details_pb2.BadRequest).field_violations[0].field == "events"
+
+
+async def test_a_stream_of_batches_is_answered_batch_by_batch_with_sparse_rejections(suite: Suite) -> None:
+    batches = [
+        contract.StreamEventsRequest(events=[event("e1"), event("e2", type="")], import_id="i1"),
+        contract.StreamEventsRequest(events=[event("e3"), event("e3")]),
+    ]
+    answers = [answer async for answer in suite.ingest.StreamEvents(iter(batches))]
+    assert [(each.accepted, each.duplicates) for each in answers] == [(1, 0), (1, 1)]
+    assert [rejection.index for rejection in answers[0].rejections] == [1]
+    assert all(decode_positions(each.consistency_token) for each in answers)
+
+
+async def test_a_message_that_is_not_utf_8_is_refused_as_the_callers_fault(suite: Suite) -> None:
+    channel = suite.running["ingest"].channel
+    assert channel is not None
+    publish: Any = channel.unary_unary("/leadscore.ingest.v1.IngestService/PublishEvent")
+    with pytest.raises(aio.AioRpcError) as caught:
+        await publish(b"\x0a\x04\x12\x02\xed\xa0")
+    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_a_full_stream_refuses_with_a_retry_delay_and_accepts_nothing(settings: Settings) -> None:
+    async with Suite(replace(settings, stream_bytes_max=64 * 1024)) as suite:
+        await suite.start("ingest")
+        large = event("e1")
+        large.properties.update({"text": "x" * 20_000})
+        with pytest.raises(aio.AioRpcError) as caught:
+            for number in range(10):
+                large.event_id = f"e{number}"
+                await suite.ingest.PublishEvent(contract.PublishEventRequest(event=large))
+        assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert details_of(caught.value, error_details_pb2.RetryInfo).retry_delay.seconds > 0
+        assert details_of(caught.value, error_details_pb2.ErrorInfo).reason == "STREAM_FULL"
+
+
+async def test_without_a_stream_the_answer_is_unavailable_in_bounded_time_and_a_retry_counts_once(
+    suite: Suite, nats_server: NatsServer
+) -> None:
+    request = contract.PublishEventRequest(event=event("e1"))
+    await suite.ingest.PublishEvent(request)
+    await nats_server.kill()
+    with pytest.raises(aio.AioRpcError) as caught:
+        await suite.ingest.PublishEvent(request, timeout=20)
+    assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
+    assert details_of(caught.value, error_details_pb2.RetryInfo).HasField("retry_delay")
+    await nats_server.start()
+    while True:
+        try:
+            answer = await suite.ingest.PublishEvent(request, timeout=20)
+            break
+        except aio.AioRpcError as error:
+            assert error.code() == grpc.StatusCode.UNAVAILABLE
+    assert answer.event_id == "e1"
+
+
+async def test_another_number_of_partitions_than_the_stream_was_made_with_is_refused(
+    suite: Suite, settings: Settings
+) -> None:
+    from services.shared.errors import SettingError
+
+    with pytest.raises(SettingError, match="LEADSCORE_PARTITIONS is 8, but the stream was made with 16"):
+        async with Suite(replace(settings, partitions=8)) as other:
+            await other.start("ingest")
+
+
+@pytest.mark.parametrize("key", ["", "wrong", "a-key"])
+async def test_only_the_key_opens_the_door_and_only_it_may_name_a_tenant(settings: Settings, key: str) -> None:
+    closed = replace(settings, anonymous=False, admin_key_sha256=hash_key("a-key"))
+    async with Suite(closed) as suite:
+        await suite.start("ingest")
+        metadata = (("authorization", f"Bearer {key}"), ("x-tenant-id", "acme")) if key else ()
+        request = contract.PublishEventRequest(event=event("e1"))
+        if key == "a-key":
+            assert (await suite.ingest.PublishEvent(request, metadata=metadata)).event_id == "e1"
+            return
+        with pytest.raises(aio.AioRpcError) as caught:
+            await suite.ingest.PublishEvent(request, metadata=metadata)
+        assert caught.value.code() == grpc.StatusCode.UNAUTHENTICATED
+
+
+async def test_a_tenant_id_that_could_not_be_a_subject_is_refused(settings: Settings) -> None:
+    async with Suite(replace(settings, admin_key_sha256=hash_key("a-key"))) as suite:
+        await suite.start("ingest")
+        metadata = (("authorization", "Bearer a-key"), ("x-tenant-id", "a.>"))
+        with pytest.raises(aio.AioRpcError) as caught:
+            await suite.ingest.PublishEvent(contract.PublishEventRequest(event=event("e1")), metadata=metadata)
+        assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
