@@ -370,7 +370,7 @@ class Reader:
         self._config = api.ConsumerConfig(
             ack_policy=api.AckPolicy.NONE,
             deliver_policy=api.DeliverPolicy.BY_START_SEQUENCE,
-            opt_start_seq=after + 1,
+            opt_start_seq=max(after, 0) + 1,
             filter_subjects=subjects,
             mem_storage=True,
             num_replicas=1,
@@ -384,6 +384,8 @@ class Reader:
         self._delivered = 0
         self._interrupted: str | None = None
         self._subscription: Any = None
+        self.waiting_at_start = 0
+        """Messages that were there when the reader was opened."""
 
     async def __aenter__(self) -> "Reader":
         """Opens the reader. Raises StreamInterrupted if the stream is away."""
@@ -391,6 +393,7 @@ class Reader:
             async with asyncio.timeout(REQUEST_TIMEOUT_S):
                 info = await self._stream.add_consumer(self._name, self._config)
                 self._consumer = info.name
+                self.waiting_at_start = info.num_pending or 0
                 self._subscription = await self._client.subscribe(self._inbox, cb=self._receive)
         except (nats.errors.Error, OSError, TimeoutError) as error:
             raise StreamInterrupted(f"no consumer on {self._name}: {error}") from error

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from services.shared.errors import SettingError
@@ -76,3 +77,13 @@ async def _check(engine: AsyncEngine) -> None:
         raise SettingError(
             f"PostgreSQL {version // 10_000} is too old: {SERVER_VERSION_MIN // 10_000} or newer is needed"
         )
+
+
+async def answers(engine: AsyncEngine) -> bool:
+    """Whether the database answers right now."""
+    try:
+        async with engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+    except (DBAPIError, PoolTimeoutError, OSError):
+        return False
+    return True

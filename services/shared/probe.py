@@ -1,9 +1,10 @@
-"""Asks a service whether it is ready: `python -m services.shared.probe 127.0.0.1:50051 leadscore.ingest.v1.IngestService`.
+"""Asks a service whether it is ready, for health checks of containers. Exit code 0 if it is.
 
-For health checks of containers. Exit code 0 if it is.
+python -m services.shared.probe 127.0.0.1:50051 leadscore.ingest.v1.IngestService
 """
 
 import sys
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -15,8 +16,9 @@ def is_ready(address: str, service: str) -> bool:
     """Whether `service` at `address` says SERVING; the empty name asks for the process alone."""
     with grpc.insecure_channel(address) as channel:
         request = health_pb2.HealthCheckRequest(service=service)
+        stub: Any = health_pb2_grpc.HealthStub(channel)
         try:
-            answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=TIMEOUT_S)
+            answer = stub.Check(request, timeout=TIMEOUT_S)
         except grpc.RpcError:
             return False
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)

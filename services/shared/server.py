@@ -140,16 +140,17 @@ class Door(aio.ServerInterceptor):
         if handler is None or not handler_call_details.method.startswith("/leadscore."):
             return handler
         assert handler.request_deserializer is not None, "the contracts' messages are never taken raw"
-        read = _reading(handler.request_deserializer)
+        assert handler.response_serializer is not None
+        read, write = _reading(handler.request_deserializer), _writing(handler.response_serializer)
         if handler.unary_unary is not None:
             unary = self._unary(handler.unary_unary)
-            return grpc.unary_unary_rpc_method_handler(unary, read, handler.response_serializer)
+            return grpc.unary_unary_rpc_method_handler(unary, read, write)
         if handler.unary_stream is not None:
             streaming = self._streaming(handler.unary_stream, checked=self._validate_requests)
-            return grpc.unary_stream_rpc_method_handler(streaming, read, handler.response_serializer)
+            return grpc.unary_stream_rpc_method_handler(streaming, read, write)
         assert handler.stream_stream is not None, "the contracts have no client-streaming RPC"
         both = self._streaming(handler.stream_stream, checked=False)
-        return grpc.stream_stream_rpc_method_handler(both, read, handler.response_serializer)
+        return grpc.stream_stream_rpc_method_handler(both, read, write)
 
     def _unary(self, inner: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
         async def handle(request: Any, context: aio.ServicerContext[Any, Any]) -> Any:
@@ -194,6 +195,15 @@ def _reading(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
             return error
 
     return read
+
+
+def _writing(serialize: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
+    """Lets a handler answer a message that is serialized already: one serialization serves all watchers of a change."""
+
+    def write(response: Any) -> bytes:
+        return response if isinstance(response, bytes) else serialize(response)
+
+    return write
 
 
 def _readable(request: Any) -> Any:

@@ -36,9 +36,9 @@ def encode_page(key: object) -> str:
     return _encode(key)
 
 
-def decode_page(token: str, shape: type[Shape]) -> Shape | None:
+def decode_page(token: str, shape: type[Shape], field: str = "page_token") -> Shape | None:
     """The key in a page token, or None for the first page. Raises InvalidRequest for what is no token of this list."""
-    return _decode(token, shape, "page_token") if token else None
+    return _decode(token, shape, field) if token else None
 
 
 def _encode(value: object) -> str:

@@ -1,0 +1,45 @@
+"""The ledger of one lead."""
+
+from typing import Any
+
+from leadscore.query.v1 import query_service_pb2 as contract
+from leadscore.score.v1 import score_pb2
+from sqlalchemy import Row, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.query.leads import find_lead
+from services.query.reading import PAGE_SIZE_DEFAULT, snapshot
+from services.query.wire import set_times
+from services.shared.schema import LEDGER
+from services.shared.tokens import decode_page, encode_page
+
+
+async def list_history(
+    engine: AsyncEngine, tenant_id: str, lead_id: str, page_size: int, page_token: str
+) -> contract.ListHistoryResponse:
+    """A page of a lead's changes, newest first. Raises NotFound."""
+    size = page_size or PAGE_SIZE_DEFAULT
+    query = select(LEDGER).where(LEDGER.c.tenant_id == tenant_id, LEDGER.c.lead_id == lead_id)
+    if below := decode_page(page_token, int):
+        query = query.where(LEDGER.c.sequence < below)
+    async with snapshot(engine) as connection:
+        await find_lead(connection, tenant_id, lead_id)
+        rows = (await connection.execute(query.order_by(LEDGER.c.sequence.desc()).limit(size + 1))).all()
+    more = encode_page(rows[size - 1].sequence) if len(rows) > size else ""
+    return contract.ListHistoryResponse(entries=[_entry(row) for row in rows[:size]], next_page_token=more)
+
+
+def _entry(row: Row[Any]) -> contract.LedgerEntry:
+    entry = contract.LedgerEntry(
+        sequence=row.sequence,
+        delta=row.delta,
+        score_before=row.score_before,
+        score_after=row.score_after,
+        cause=row.cause,
+        event_id=row.event_id,
+        type=row.type,
+        model_version=row.model_version,
+        contributions=[score_pb2.Contribution(**each) for each in row.contributions],
+    )
+    set_times(entry, occurred_at=row.occurred_at, recorded_at=row.recorded_at)
+    return entry
