@@ -33,6 +33,9 @@ class FieldViolation:
     field: str
     description: str
 
+    def __str__(self) -> str:
+        return f"{self.field}: {self.description}" if self.field else self.description
+
 
 class CallerError(LeadscoreError):
     """An error that the caller sees: `reason` is stable, for programs; the message is for people."""
@@ -52,7 +55,7 @@ class InvalidRequest(CallerError):
     reason = "INVALID_REQUEST"
 
     def __init__(self, violations: list[FieldViolation]) -> None:
-        shown = "; ".join(f"{each.field}: {each.description}" for each in violations[:3])
+        shown = "; ".join(str(each) for each in violations[:3])
         rest = f"; and {len(violations) - 3} more" if len(violations) > 3 else ""
         super().__init__(shown + rest)
         self.violations = violations

@@ -1,0 +1,57 @@
+"""The gateway's application: what is answered where."""
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route as Path
+
+from gateway.channels import Channels
+from gateway.guard import Guard
+from gateway.openapi import openapi_document
+from gateway.pages import SecurityHeaders, document, page
+from gateway.problems import Problem
+from gateway.readiness import Readiness
+from gateway.routes import SERVICES, routes_of
+from gateway.sse import EventStreams
+from gateway.transcoding import Transcoder
+from gateway.upload_docs import UPLOAD_PATHS
+from gateway.uploads import Uploads
+
+EVERY_METHOD = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+
+logger = logging.getLogger(__name__)
+
+
+def build_application(channels: Channels, guard: Guard, streams: EventStreams) -> Any:
+    """The application over the services' channels."""
+    routes = routes_of(SERVICES)
+    readiness = Readiness(channels)
+    application = Starlette(
+        routes=[
+            Path("/", page("index.html")),
+            Path("/docs", page("docs.html")),
+            *(Path(f"/{name}", page(name)) for name in ("app.js", "docs.js", "style.css", "icon.svg")),
+            Path("/openapi.json", document(openapi_document(routes, UPLOAD_PATHS))),
+            Path("/healthz", readiness.healthz),
+            Path("/readyz", readiness.readyz),
+            Path("/v1/events:upload", Uploads(channels["ingest"], guard).upload, methods=["POST"]),
+            Path("/{path:path}", Transcoder(routes, channels, guard, streams).handle, methods=EVERY_METHOD),
+        ],
+        exception_handlers={HTTPStatus.METHOD_NOT_ALLOWED: _wrong_method, Exception: _failed},
+    )
+    return SecurityHeaders(application)
+
+
+async def _wrong_method(request: Request, error: Exception) -> Response:
+    headers = getattr(error, "headers", None)
+    detail = f"{request.method} is not for this path"
+    return Problem(HTTPStatus.METHOD_NOT_ALLOWED, detail, headers=headers).response
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error").response

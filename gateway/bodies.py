@@ -1,0 +1,57 @@
+"""Bodies of requests: bounded before they are read, and only what the contract takes."""
+
+import zlib
+from http import HTTPStatus
+
+from starlette.requests import ClientDisconnect, Request
+
+from gateway.problems import Problem
+
+BODY_BYTES_MAX = 8 * 1024 * 1024
+"""Twice the largest request of the contract: its field names are longer as JSON."""
+
+
+async def read_body(request: Request) -> bytes:
+    """The body of a JSON request. Raises Problem if it is too large, of another type, or not as its headers say."""
+    _check_type(request)
+    encoding = request.headers.get("content-encoding", "identity").lower()
+    if encoding not in ("identity", "gzip"):
+        raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"content-encoding {encoding[:32]!r} is not taken; gzip is")
+    length = request.headers.get("content-length", "0")
+    if length.isdigit() and int(length) > BODY_BYTES_MAX:
+        raise _too_large()
+    body = bytearray()
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > BODY_BYTES_MAX:
+                raise _too_large()
+    except ClientDisconnect:
+        raise Problem(HTTPStatus.BAD_REQUEST, "the body ended before it was whole") from None
+    return _inflate(bytes(body)) if encoding == "gzip" else bytes(body)
+
+
+def _check_type(request: Request) -> None:
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json" and not media_type.endswith("+json"):
+        shown = repr(media_type[:64]) if media_type else "none"
+        detail = f"the body must be application/json; its content-type is {shown}"
+        raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail)
+
+
+def _inflate(body: bytes) -> bytes:
+    inflating = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    try:
+        inflated = inflating.decompress(body, BODY_BYTES_MAX + 1)
+    except zlib.error:
+        raise Problem(HTTPStatus.BAD_REQUEST, "the body is not gzip, as its content-encoding says") from None
+    if len(inflated) > BODY_BYTES_MAX:
+        raise _too_large()
+    if not inflating.eof:
+        raise Problem(HTTPStatus.BAD_REQUEST, "the gzip body ends early")
+    return inflated
+
+
+def _too_large() -> Problem:
+    detail = f"the body is larger than {BODY_BYTES_MAX} bytes; send several, or upload a file"
+    return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, headers={"connection": "close"})

@@ -1,0 +1,75 @@
+"""The REST routes, built from the contracts: every RPC with a `google.api.http` option is one, without code here."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from google.api import annotations_pb2, http_pb2
+from google.protobuf import message_factory
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.message import Message
+from leadscore.ingest.v1 import ingest_service_pb2
+from leadscore.query.v1 import query_service_pb2
+from leadscore.scorer.v1 import scorer_service_pb2
+
+from gateway.paths import Template, parse_template
+
+SERVICES: dict[str, ServiceDescriptor] = {
+    "ingest": ingest_service_pb2.DESCRIPTOR.services_by_name["IngestService"],
+    "scorer": scorer_service_pb2.DESCRIPTOR.services_by_name["ScorerService"],
+    "query": query_service_pb2.DESCRIPTOR.services_by_name["QueryService"],
+}
+"""The services behind the gateway, by the names that their settings have."""
+
+
+@dataclass(frozen=True)
+class Route:
+    """A REST path and the RPC that answers it."""
+
+    verb: str
+    template: Template
+    service: str
+    method: MethodDescriptor
+    body: str
+    response_body: str
+
+    @property
+    def rpc(self) -> str:
+        """The RPC as gRPC names it."""
+        return f"/{self.method.containing_service.full_name}/{self.method.name}"
+
+    @property
+    def request_type(self) -> type[Message]:
+        """The kind of message that the RPC takes."""
+        return message_factory.GetMessageClass(self.method.input_type)
+
+    @property
+    def response_type(self) -> type[Message]:
+        """The kind of message that the RPC answers."""
+        return message_factory.GetMessageClass(self.method.output_type)
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether the RPC answers message after message."""
+        return bool(self.method.server_streaming)
+
+
+def routes_of(services: dict[str, ServiceDescriptor]) -> list[Route]:
+    """All routes; those without variables first, so that `/v1/leads` is never taken for a lead."""
+    routes = [
+        route
+        for name, service in services.items()
+        for method in service.methods
+        if method.GetOptions().HasExtension(annotations_pb2.http)
+        for route in _routes(name, method)
+    ]
+    return sorted(routes, key=lambda route: len(route.template.variables))
+
+
+def _routes(service: str, method: MethodDescriptor) -> Iterator[Route]:
+    rule = method.GetOptions().Extensions[annotations_pb2.http]
+    rules: Iterable[http_pb2.HttpRule] = (rule, *rule.additional_bindings)
+    for each in rules:
+        pattern = each.WhichOneof("pattern")
+        assert pattern in ("get", "put", "post", "delete", "patch"), f"{method.full_name}: {pattern}"
+        template = parse_template(getattr(each, pattern))
+        yield Route(pattern.upper(), template, service, method, each.body, each.response_body)
