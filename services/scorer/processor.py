@@ -1,7 +1,9 @@
 """One batch, one transaction: lock, load, work out, write, move on."""
 
+from __future__ import annotations
+
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 import psycopg
@@ -21,11 +23,24 @@ POISON_MAX = 100
 """Facts that one process may set apart as impossible to process. More than that is no bad fact but a bad release: the
 process stops, and the facts stay in the stream."""
 
+POISON = (psycopg.DatabaseError, ArithmeticError, LookupError, TypeError, ValueError)
+"""What a fact that cannot be processed raises, wherever on its way; a database that is away is no fact's fault."""
+
 logger = logging.getLogger(__name__)
 
 
 class TooMuchPoison(LeadscoreError):
     """So many facts cannot be processed that the fault is ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """What cannot even be taken for facts, as it came."""
+
+    sequence: int
+    partition: int
+    tenant_id: str
+    payload: bytes
 
 
 @dataclass(slots=True)
@@ -34,7 +49,7 @@ class Batch:
 
     facts: list[tuple[int, Incoming]] = field(default_factory=list)
     reports: list[tuple[int, int, Report]] = field(default_factory=list)
-    unreadable: list[tuple[StreamMessage, str]] = field(default_factory=list)
+    unreadable: list[tuple[Unreadable, str]] = field(default_factory=list)
     positions: dict[int, int] = field(default_factory=dict)
 
 
@@ -46,7 +61,8 @@ def take_apart(messages: Sequence[StreamMessage]) -> Batch:
         try:
             facts, report = read_message(message)
         except UnreadableMessage as error:
-            batch.unreadable.append((message, str(error)))
+            whole = Unreadable(message.sequence, message.partition, message.tenant_id, message.payload)
+            batch.unreadable.append((whole, str(error)))
             continue
         batch.facts.extend([(message.sequence, incoming) for incoming in facts])
         if report is not None:
@@ -77,8 +93,8 @@ class Processor:
             return await self._commit(batch, epochs, announced)
         except (psycopg.OperationalError, psycopg.errors.UniqueViolation):
             raise
-        except (psycopg.DatabaseError, ArithmeticError, LookupError, TypeError, ValueError) as error:
-            logger.warning("a batch of %d facts failed: %s; trying them one by one", len(batch.facts), error)
+        except POISON as error:
+            logger.warning("a batch failed: %s; trying its parts one by one", error)
             await self._set_poison_apart(batch, epochs)
             return await self._commit(batch, epochs, announced)
 
@@ -121,16 +137,34 @@ class Processor:
                 await transaction.lock({incoming.partition: epochs[incoming.partition]})
                 await transaction.set_apart(incoming, detail, self._clock.now_us())
         batch.facts = good
+        for sequence, partition, report in list(batch.reports):
+            if (detail := await self._why_poison_report(report)) is not None:
+                batch.reports.remove((sequence, partition, report))
+                payload = report.report.SerializeToString()
+                batch.unreadable.append((Unreadable(sequence, partition, report.tenant_id, payload), detail))
 
     async def _why_poison(self, incoming: Incoming) -> str | None:
+        async def attempt(transaction: Transaction) -> None:
+            known = await transaction.load([incoming])
+            await transaction.write(work_out([incoming], known), known.models, self._clock.now_us())
+
+        return await self._why_not(attempt)
+
+    async def _why_poison_report(self, report: Report) -> str | None:
+        async def attempt(transaction: Transaction) -> None:
+            await transaction.record([report])
+
+        return await self._why_not(attempt)
+
+    async def _why_not(self, attempt: Callable[[Transaction], Awaitable[None]]) -> str | None:
+        """Why something cannot be written; None if it can. Writes nothing."""
         try:
             async with self._store.transaction() as transaction:
-                known = await transaction.load([incoming])
-                await transaction.write(work_out([incoming], known), known.models, self._clock.now_us())
+                await attempt(transaction)
                 raise psycopg.Rollback
         except psycopg.OperationalError:
             raise
-        except (psycopg.DatabaseError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+        except POISON as error:
             return f"{type(error).__name__}: {error}"
         return None
 

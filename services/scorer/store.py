@@ -249,7 +249,7 @@ class Transaction:
         """Creates a tenant with the default model, unless it is there."""
         model = default_model()
         await self._connection.execute(CREATE_TENANT, [tenant_id, model.version])
-        await self._connection.execute(CREATE_MODEL, [tenant_id, model.version, Jsonb(dump_model(model))])
+        await self._connection.execute(CREATE_MODEL, [tenant_id, model.version, _jsonb(dump_model(model))])
         return model
 
     async def write(self, effects: Effects, models: Mapping[str, Model], now_us: int) -> None:
@@ -284,7 +284,7 @@ class Transaction:
             b"",
             "",
             REASON_POISON,
-            detail,
+            _storable(detail),
             "",
             "",
             None,
@@ -334,6 +334,10 @@ class Transaction:
                 await copy.write_row(row)
 
 
+def _jsonb(value: Any) -> Jsonb:
+    return Jsonb(value, dumps=msgspec.json.encode)
+
+
 def _by_id(events: Iterable[Incoming]) -> list[Incoming]:
     """Two scorers that race for the same ids wait for each other in one order, never in a circle."""
     return sorted(events, key=lambda incoming: (incoming.tenant_id, incoming.fact.event_id))
@@ -341,7 +345,7 @@ def _by_id(events: Iterable[Incoming]) -> list[Incoming]:
 
 def _event_row(incoming: Incoming) -> tuple[Any, ...]:
     fact = incoming.fact
-    properties = Jsonb(fact.properties) if fact.properties is not None else None
+    properties = _jsonb(fact.properties) if fact.properties is not None else None
     return (
         incoming.tenant_id, fact.event_id, fact.lead_id, fact.type, to_datetime(fact.occurred_us),
         to_datetime(incoming.received_us), incoming.source, properties, incoming.digest,
@@ -354,7 +358,7 @@ def _ledger_row(tenant_id: str, change: Change, model: Model, now: datetime) -> 
     return (
         tenant_id, fact.lead_id, change.version, score - change.score_before, change.score_before, score,
         int(cause_of(fact)), fact.event_id, "" if fact.type == PROFILE else fact.type, to_datetime(fact.occurred_us),
-        now, model.version, Jsonb(contributions),
+        now, model.version, _jsonb(contributions),
     )  # fmt: skip
 
 
@@ -367,8 +371,8 @@ def _lead_row(key: LeadKey, partition: int, folding: Folding, model: Model, now:
     lead = folding.lead
     return (
         *key, partition, lead.score, lead.engagement, lead.fit, lead.grade, lead.version, lead.event_count,
-        _moment(lead.first_event_us), _moment(lead.last_event_us), Jsonb(lead.profile), model.version,
-        now.astimezone(UTC).date(), now, msgspec.msgpack.encode(lead), Jsonb(explanation_of(folding)),
+        _moment(lead.first_event_us), _moment(lead.last_event_us), _jsonb(lead.profile), model.version,
+        now.astimezone(UTC).date(), now, msgspec.msgpack.encode(lead), _jsonb(explanation_of(folding)),
     )  # fmt: skip
 
 
@@ -377,21 +381,28 @@ def _moment(time_us: int | None) -> datetime | None:
 
 
 def _conflict_row(conflict: Conflict, now: datetime) -> list[Any]:
+    incoming, fact = conflict.incoming, conflict.incoming.fact
     detail = "the event id was taken by an event with other content"
-    return _set_apart_row(conflict.incoming, REASON_CONFLICT, detail, conflict.standing_lead_id, now)
+    properties = _jsonb(fact.properties) if fact.properties is not None else None
+    return [
+        incoming.tenant_id, fact.event_id, incoming.digest, fact.lead_id, REASON_CONFLICT, detail,
+        conflict.standing_lead_id, fact.type, to_datetime(fact.occurred_us), to_datetime(incoming.received_us),
+        incoming.source, properties, None, now,
+    ]  # fmt: skip
 
 
 def _poison_row(incoming: Incoming, detail: str, now: datetime) -> list[Any]:
-    return _set_apart_row(incoming, REASON_POISON, detail, "", now)
-
-
-def _set_apart_row(incoming: Incoming, reason: int, detail: str, standing_lead_id: str, now: datetime) -> list[Any]:
+    """Readable as far as the database can hold it; the payload has the fact as it came."""
     fact = incoming.fact
-    properties = Jsonb(fact.properties) if fact.properties is not None else None
+    event_id, lead_id, event_type = (_storable(text) for text in (fact.event_id, fact.lead_id, fact.type))
     return [
-        incoming.tenant_id, fact.event_id, incoming.digest, fact.lead_id, reason, detail, standing_lead_id, fact.type,
-        to_datetime(fact.occurred_us), to_datetime(incoming.received_us), incoming.source, properties, None, now,
+        incoming.tenant_id, event_id, incoming.digest, lead_id, REASON_POISON, _storable(detail), "", event_type,
+        None, now, _storable(incoming.source), None, msgspec.msgpack.encode(fact), now,
     ]  # fmt: skip
+
+
+def _storable(text: str) -> str:
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _columns(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:

@@ -1,10 +1,11 @@
 """Time as a value that tests can move."""
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 US_PER_S = 1_000_000
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Clock(Protocol):
@@ -24,11 +25,10 @@ class SystemClock:
 
 def to_datetime(time_us: int) -> datetime:
     """A time in microseconds since 1970 as an aware datetime, exact to the microsecond."""
-    seconds, microseconds = divmod(time_us, US_PER_S)
-    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=microseconds)
+    return EPOCH + timedelta(microseconds=time_us)
 
 
 def to_us(moment: datetime) -> int:
     """An aware datetime as microseconds since 1970, exact."""
-    since = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    since = moment - EPOCH
     return (since.days * 86_400 + since.seconds) * US_PER_S + since.microseconds

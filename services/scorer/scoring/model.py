@@ -127,4 +127,7 @@ def _reaches(value: float, band: Band) -> bool:
 
 
 def _first_reached(thresholds: tuple[tuple[str, int], ...], points: int, last: str) -> str:
-    return next((name for name, threshold in thresholds if points >= threshold), last)
+    for name, threshold in thresholds:
+        if points >= threshold:
+            return name
+    return last
