@@ -8,6 +8,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route as Path
+from starlette.routing import request_response
 
 from gateway.channels import Channels
 from gateway.guard import Guard
@@ -20,8 +21,6 @@ from gateway.sse import EventStreams
 from gateway.transcoding import Transcoder
 from gateway.upload_docs import UPLOAD_PATHS
 from gateway.uploads import Uploads
-
-EVERY_METHOD = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 logger = logging.getLogger(__name__)
 
@@ -39,19 +38,21 @@ def build_application(channels: Channels, guard: Guard, streams: EventStreams) -
             Path("/healthz", readiness.healthz),
             Path("/readyz", readiness.readyz),
             Path("/v1/events:upload", Uploads(channels["ingest"], guard).upload, methods=["POST"]),
-            Path("/{path:path}", Transcoder(routes, channels, guard, streams).handle, methods=EVERY_METHOD),
         ],
         exception_handlers={HTTPStatus.METHOD_NOT_ALLOWED: _wrong_method, Exception: _failed},
     )
+    # Behind the fixed paths, not among them: a wrong method for one of those is said to be that.
+    application.router.redirect_slashes = False
+    application.router.default = request_response(Transcoder(routes, channels, guard, streams).handle)
     return SecurityHeaders(application)
 
 
 async def _wrong_method(request: Request, error: Exception) -> Response:
     headers = getattr(error, "headers", None)
-    detail = f"{request.method} is not for this path"
+    detail = f"{request.method} is not for this path; {(headers or {}).get('Allow', 'another')} is"
     return Problem(HTTPStatus.METHOD_NOT_ALLOWED, detail, headers=headers).response
 
 
 async def _failed(request: Request, error: Exception) -> Response:
-    logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    logger.error("%s %r failed", request.method, request.scope["path"], exc_info=error)
     return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error").response

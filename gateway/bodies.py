@@ -1,5 +1,6 @@
 """Bodies of requests: bounded before they are read, and only what the contract takes."""
 
+import asyncio
 import zlib
 from http import HTTPStatus
 
@@ -9,6 +10,8 @@ from gateway.problems import Problem
 
 BODY_BYTES_MAX = 8 * 1024 * 1024
 """Twice the largest request of the contract: its field names are longer as JSON."""
+BODY_TIMEOUT_S = 60.0
+"""For all of a body; whoever is slower has a line on which a file is better uploaded."""
 
 
 async def read_body(request: Request) -> bytes:
@@ -18,14 +21,18 @@ async def read_body(request: Request) -> bytes:
     if encoding not in ("identity", "gzip"):
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"content-encoding {encoding[:32]!r} is not taken; gzip is")
     length = request.headers.get("content-length", "0")
-    if length.isdigit() and int(length) > BODY_BYTES_MAX:
+    if length.isdecimal() and int(length) > BODY_BYTES_MAX:
         raise _too_large()
     body = bytearray()
     try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > BODY_BYTES_MAX:
-                raise _too_large()
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > BODY_BYTES_MAX:
+                    raise _too_large()
+    except TimeoutError:
+        detail = f"the body did not come within {BODY_TIMEOUT_S:.0f} s"
+        raise Problem(HTTPStatus.REQUEST_TIMEOUT, detail, headers={"connection": "close"}) from None
     except ClientDisconnect:
         raise Problem(HTTPStatus.BAD_REQUEST, "the body ended before it was whole") from None
     return _inflate(bytes(body)) if encoding == "gzip" else bytes(body)
@@ -47,11 +54,12 @@ def _inflate(body: bytes) -> bytes:
         raise Problem(HTTPStatus.BAD_REQUEST, "the body is not gzip, as its content-encoding says") from None
     if len(inflated) > BODY_BYTES_MAX:
         raise _too_large()
-    if not inflating.eof:
-        raise Problem(HTTPStatus.BAD_REQUEST, "the gzip body ends early")
+    if not inflating.eof or inflating.unused_data:
+        raise Problem(HTTPStatus.BAD_REQUEST, "the gzip body ends early, or has something behind its end")
     return inflated
 
 
 def _too_large() -> Problem:
     detail = f"the body is larger than {BODY_BYTES_MAX} bytes; send several, or upload a file"
-    return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, headers={"connection": "close"})
+    # The connection stays open, and what still comes is passed over: a client cut off while it sends sees no answer.
+    return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)

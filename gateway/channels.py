@@ -19,6 +19,8 @@ OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", RECONNECT_MS_MAX),
+    # A proxy for the web, as http_proxy names it, is no way to our own services.
+    ("grpc.enable_http_proxy", 0),
 )
 
 Channels = dict[str, aio.Channel]

@@ -10,6 +10,8 @@ from gateway.channels import Metadata
 from gateway.problems import Problem
 from services.shared.credentials import AUTHORIZATION, IDEMPOTENCY_KEY, TENANT
 
+HEADER_BYTES_MAX = 4_096
+"""Of one header that is forwarded: the services bound all of them together."""
 FORWARDED = (AUTHORIZATION, TENANT, IDEMPOTENCY_KEY)
 """Headers that the services see; nothing else of a request reaches them beside its message."""
 
@@ -29,24 +31,25 @@ class Guard:
         found = []
         for name in FORWARDED:
             if (value := request.headers.get(name)) is not None:
-                if not (value.isascii() and value.isprintable()):
-                    raise Problem(HTTPStatus.BAD_REQUEST, f"the header {name} must be printable ASCII")
+                if not (value.isascii() and value.isprintable() and len(value) <= HEADER_BYTES_MAX):
+                    detail = f"the header {name} must be printable ASCII of at most {HEADER_BYTES_MAX} characters"
+                    raise Problem(HTTPStatus.BAD_REQUEST, detail)
                 found.append((name, value))
         return tuple(found)
 
     def _check_origin(self, request: Request) -> None:
         host = request.headers.get("host", "")
-        if not _is_this_machine(urlsplit(f"//{host}").hostname or ""):
+        if not _is_this_machine(host):
             raise Problem(HTTPStatus.FORBIDDEN, "without a key, only this machine's own address may be called")
         origin = request.headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        foreign = origin is not None and origin.partition("://")[2] != host
+        if foreign or request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
             raise Problem(HTTPStatus.FORBIDDEN, "without a key, another site's page may not call")
 
 
 def _is_this_machine(host: str) -> bool:
-    if host == "localhost":
-        return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        name = urlsplit(f"//{host}").hostname
+        return name == "localhost" or ipaddress.ip_address(name or "").is_loopback
     except ValueError:
         return False

@@ -5,94 +5,97 @@ of ours is above 2^53), enum values come without their prefix, fields at their d
 not set are left out. A writer is compiled once for each kind of message.
 """
 
-import base64
 from collections.abc import Callable
-from datetime import UTC, datetime
-from functools import cache
 from typing import Any
 
 import msgspec
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import ListValue, Struct, Value
 
-from gateway.json_reading import enum_prefix
-
-INTEGER_MAX = 2**53
+from gateway.json_reading import WRAPPED, is_map
+from gateway.json_scalars import duration_text, field_mask_text, number, printer_of, timestamp_text
 
 Write = Callable[[Any], Any]
 
 
 def to_json(message: Message) -> bytes:
-    """A message as a JSON document."""
+    """A message as a JSON document. The same message always gives the same bytes."""
     return msgspec.json.encode(plain(message))
 
 
 def plain(message: Message) -> Any:
     """A message as plain values."""
-    return writer_of(message.DESCRIPTOR)(message)
+    descriptor: Any = message.DESCRIPTOR
+    return write_of(descriptor)(message)
 
 
-@cache
-def writer_of(descriptor: Descriptor) -> Write:
-    """The writer for a kind of message."""
+def write_of(descriptor: Descriptor) -> Write:
+    """What writes a kind of message."""
     if special := SPECIAL.get(descriptor.full_name):
         return special
-    fields = [(field.name, field.json_name, _field_writer(field), _has_presence(field)) for field in descriptor.fields]
-
-    def write(message: Any) -> dict[str, Any]:
-        return {
-            json_name: write_field(getattr(message, name))
-            for name, json_name, write_field, has_presence in fields
-            if not has_presence or message.HasField(name)
-        }
-
-    return write
+    if descriptor.full_name in WRAPPED:
+        write = printer_of(descriptor.fields_by_name["value"]) or _as_it_is
+        return lambda message: write(message.value)
+    writer = _WRITERS.get(descriptor)
+    if writer is None:
+        writer = _WRITERS[descriptor] = _Writer()
+        writer.compile(descriptor)
+    return writer.write
 
 
-def _has_presence(field: FieldDescriptor) -> bool:
-    return bool(field.has_presence) and not field.is_repeated
+class _Writer:
+    """Writes one kind of message. Compiled after it is known, because a message may contain its own kind."""
+
+    def __init__(self) -> None:
+        self._fields: list[tuple[str, str, Write | None, bool]] = []
+
+    def compile(self, descriptor: Descriptor) -> None:
+        self._fields = [
+            (field.name, field.json_name, _field_writer(field), bool(field.has_presence)) for field in descriptor.fields
+        ]
+
+    def write(self, message: Any) -> dict[str, Any]:
+        found = {}
+        for name, json_name, write, may_be_unset in self._fields:
+            if may_be_unset and not message.HasField(name):
+                continue
+            value = getattr(message, name)
+            found[json_name] = value if write is None else write(value)
+        return found
 
 
-def _field_writer(field: FieldDescriptor) -> Write:
+def _field_writer(field: FieldDescriptor) -> Write | None:
+    if is_map(field):
+        return _map_writer(field)
     write = _item_writer(field)
-    return (lambda items: [write(item) for item in items]) if field.is_repeated else write
+    if not field.is_repeated:
+        return write
+    return list if write is None else lambda items: [write(item) for item in items]
 
 
-def _item_writer(field: FieldDescriptor) -> Write:
-    if field.message_type is not None:
-        descriptor = field.message_type
-        return lambda message: writer_of(descriptor)(message)
-    if field.enum_type is not None:
-        prefix = enum_prefix(field.enum_type)
-        names = {number: value.name.removeprefix(prefix) for number, value in field.enum_type.values_by_number.items()}
-        return lambda number: names.get(number, number)
-    if field.type in (FieldDescriptor.TYPE_DOUBLE, FieldDescriptor.TYPE_FLOAT):
-        return number
-    if field.type == FieldDescriptor.TYPE_BYTES:
-        return lambda raw: base64.b64encode(raw).decode()
-    return lambda value: value
+def _item_writer(field: FieldDescriptor) -> Write | None:
+    return write_of(field.message_type) if field.message_type is not None else printer_of(field)
 
 
-def number(value: float) -> float | int:
-    """A double; without a fraction it is shown as a whole number."""
-    return int(value) if value.is_integer() and abs(value) <= INTEGER_MAX else value
+def _map_writer(field: FieldDescriptor) -> Write:
+    assert field.message_type is not None, "a map is a repeated message of keys and values"
+    write = _item_writer(field.message_type.fields_by_name["value"]) or _as_it_is
+    return lambda entries: {_key(key): write(entries[key]) for key in sorted(entries)}
 
 
-def _timestamp(message: Any) -> str:
-    moment = datetime.fromtimestamp(message.seconds, UTC)
-    fraction = f".{message.nanos:09d}".rstrip("0") if message.nanos else ""
-    return f"{moment:%Y-%m-%dT%H:%M:%S}{fraction}Z"
+def _key(key: Any) -> str:
+    return str(key).lower() if type(key) is bool else str(key)
 
 
-def _duration(message: Any) -> str:
-    sign = "-" if message.seconds < 0 or message.nanos < 0 else ""
-    fraction = f".{abs(message.nanos):09d}".rstrip("0") if message.nanos else ""
-    return f"{sign}{abs(message.seconds)}{fraction}s"
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
 def _struct(message: Any) -> dict[str, Any]:
-    return {key: _value(value) for key, value in message.fields.items()}
+    fields = message.fields
+    return {key: _value(fields[key]) for key in sorted(fields)}
 
 
 def _list(message: Any) -> list[Any]:
@@ -115,9 +118,11 @@ def _value(message: Any) -> Any:
 
 
 SPECIAL: dict[str, Write] = {
-    "google.protobuf.Timestamp": _timestamp,
-    "google.protobuf.Duration": _duration,
-    Struct.DESCRIPTOR.full_name: _struct,
-    ListValue.DESCRIPTOR.full_name: _list,
-    Value.DESCRIPTOR.full_name: _value,
+    "google.protobuf.Timestamp": lambda message: timestamp_text(message.seconds, message.nanos),
+    "google.protobuf.Duration": lambda message: duration_text(message.seconds, message.nanos),
+    str(FieldMask.DESCRIPTOR.full_name): lambda message: field_mask_text(message.paths),
+    str(Struct.DESCRIPTOR.full_name): _struct,
+    str(ListValue.DESCRIPTOR.full_name): _list,
+    str(Value.DESCRIPTOR.full_name): _value,
 }
+_WRITERS: dict[Descriptor, _Writer] = {}

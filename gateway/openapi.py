@@ -9,12 +9,19 @@ from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from leadscore.event.v1 import event_pb2
 
-from gateway.json_reading import enum_prefix
+from gateway.json_scalars import enum_prefix
+from gateway.parameters import parameters_of
 from gateway.routes import Route
 
 CONTRACT = Path(event_pb2.__file__).parents[3] / "contract.binpb"
 """The contracts with their comments, generated beside the stubs."""
 JSON = "application/json"
+ABOUT = (
+    "Lead scores that can be trusted. Field names are lowerCamelCase (snake_case is taken too); whole numbers of 64 "
+    "bits are JSON numbers, and all below 2^53 (texts are taken too); values of enums come without their prefix (and "
+    "are taken with it); times are RFC 3339. Unknown fields and parameters are refused. In a path, an id is one "
+    "percent-encoded segment; in a query a plus is a space. Errors are RFC 9457 problems with a stable `reason`."
+)
 PROBLEM = {"$ref": "#/components/responses/Problem"}
 ERRORS = ("400", "401", "403", "429", "503", "504")
 """What any call may answer."""
@@ -47,7 +54,7 @@ def openapi_document(routes: Sequence[Route], uploads: dict[str, Any]) -> dict[s
         paths.setdefault(route.template.text, {})[route.verb.lower()] = writer.operation(route)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "leadscore", "version": "1", "description": "Lead scores that can be trusted."},
+        "info": {"title": "leadscore", "version": "1", "description": ABOUT},
         "security": [{"key": []}, {}],
         "paths": {**paths, **uploads},
         "components": {
@@ -120,13 +127,14 @@ class _Writer:
 
     def _parameters(self, route: Route) -> list[dict[str, Any]]:
         parameters = []
-        for field in route.method.input_type.fields:
-            in_path = field.name in route.template.variables
-            if not in_path and (route.body == "*" or field.message_type is not None or field.name == route.body):
+        for name, parameter in parameters_of(route.method.input_type).items():
+            field = parameter.field
+            in_path = name in route.template.variables
+            if not in_path and route.body in ("*", parameter.path[0]):
                 continue
             parameters.append(
                 {
-                    "name": field.name if in_path else field.json_name,
+                    "name": name if in_path else parameter.name,
                     "in": "path" if in_path else "query",
                     "required": in_path,
                     "description": self._comments.get(field.full_name, ""),
@@ -148,7 +156,10 @@ class _Writer:
 
     def _response(self, route: Route) -> dict[str, Any]:
         if not route.is_stream:
-            return {"description": "OK", "content": {JSON: {"schema": self._reference(route.method.output_type)}}}
+            answer: Descriptor = route.method.output_type
+            if route.response_body:
+                answer = _message_of(answer.fields_by_name[route.response_body])
+            return {"description": "OK", "content": {JSON: {"schema": self._reference(answer)}}}
         update = _message_of(route.method.output_type.fields_by_name[route.response_body])
         description = (
             "Server-sent events: `id:` is a resume token, `data:` the JSON of "

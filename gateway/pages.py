@@ -1,13 +1,14 @@
 """What is served beside the contracts: the dashboard, the documentation, and the headers that every answer has."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+DASHBOARD = Path(__file__).parent / "dashboard"
 MEDIA_TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 SECURITY_HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -17,6 +18,7 @@ SECURITY_HEADERS = {
     "referrer-policy": "no-referrer",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
+    "cache-control": "no-store",
 }
 
 Scope = MutableMapping[str, Any]
@@ -26,7 +28,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 def page(name: str) -> Callable[[Request], Awaitable[Response]]:
     """Serves a file of the dashboard."""
-    content = files("gateway").joinpath("dashboard", name).read_bytes()
+    content = (DASHBOARD / name).read_bytes()
     media_type = MEDIA_TYPES[name.rpartition(".")[2]]
 
     async def serve(request: Request) -> Response:

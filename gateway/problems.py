@@ -30,6 +30,20 @@ STATUSES = {
 }
 """From gRPC codes to HTTP; any other is the suite's own fault. OUT_OF_RANGE is a token that is no longer kept."""
 
+REASONS = {
+    HTTPStatus.BAD_REQUEST: "INVALID_REQUEST",
+    HTTPStatus.UNAUTHORIZED: "UNAUTHENTICATED",
+    HTTPStatus.FORBIDDEN: "PERMISSION_DENIED",
+    HTTPStatus.NOT_FOUND: "NOT_FOUND",
+    HTTPStatus.METHOD_NOT_ALLOWED: "METHOD_NOT_ALLOWED",
+    HTTPStatus.REQUEST_TIMEOUT: "REQUEST_TIMEOUT",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "TOO_LARGE",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "UNSUPPORTED_MEDIA_TYPE",
+    HTTPStatus.TOO_MANY_REQUESTS: "RESOURCE_EXHAUSTED",
+    HTTPStatus.SERVICE_UNAVAILABLE: "UNAVAILABLE",
+    HTTPStatus.GATEWAY_TIMEOUT: "DEADLINE_EXCEEDED",
+}
+"""The reasons of errors that no service gave one: names that stay, whatever Python calls the status."""
 MEDIA_TYPE = "application/problem+json"
 DETAILS_KEY = "grpc-status-details-bin"
 RETRY_AFTER_S = 1
@@ -53,7 +67,7 @@ class Problem(Exception):
         super().__init__(detail)
         self.status = status
         self.detail = detail
-        self.reason = reason or status.name
+        self.reason = reason or REASONS.get(status, "INTERNAL")
         self.violations = violations or []
         self.headers = dict(headers or {})
 

@@ -11,6 +11,7 @@ from leadscore.ingest.v1 import ingest_service_pb2
 from leadscore.query.v1 import query_service_pb2
 from leadscore.scorer.v1 import scorer_service_pb2
 
+from gateway.parameters import parameters_of
 from gateway.paths import Template, parse_template
 
 SERVICES: dict[str, ServiceDescriptor] = {
@@ -54,7 +55,7 @@ class Route:
 
 
 def routes_of(services: dict[str, ServiceDescriptor]) -> list[Route]:
-    """All routes; those without variables first, so that `/v1/leads` is never taken for a lead."""
+    """All routes, those that say more before those that leave more open."""
     routes = [
         route
         for name, service in services.items()
@@ -62,7 +63,7 @@ def routes_of(services: dict[str, ServiceDescriptor]) -> list[Route]:
         if method.GetOptions().HasExtension(annotations_pb2.http)
         for route in _routes(name, method)
     ]
-    return sorted(routes, key=lambda route: len(route.template.variables))
+    return sorted(routes, key=lambda route: route.template.precedence)
 
 
 def _routes(service: str, method: MethodDescriptor) -> Iterator[Route]:
@@ -71,5 +72,8 @@ def _routes(service: str, method: MethodDescriptor) -> Iterator[Route]:
     for each in rules:
         pattern = each.WhichOneof("pattern")
         assert pattern in ("get", "put", "post", "delete", "patch"), f"{method.full_name}: {pattern}"
+        assert not method.client_streaming, f"{method.full_name}: a stream of requests has no REST path"
         template = parse_template(getattr(each, pattern))
+        missing = set(template.variables) - set(parameters_of(method.input_type))
+        assert not missing, f"{method.full_name}: the path sets {missing}, which are no fields that a text can set"
         yield Route(pattern.upper(), template, service, method, each.body, each.response_body)

@@ -1,5 +1,6 @@
 """From a REST request to the RPC that its path names, and back."""
 
+import asyncio
 from collections.abc import Sequence
 from http import HTTPStatus
 
@@ -11,16 +12,21 @@ from starlette.responses import Response
 from gateway.bodies import read_body
 from gateway.channels import Channels, Metadata
 from gateway.guard import Guard
-from gateway.json_reading import fields_by_name, parse_json, read_into, read_parameters
+from gateway.json_reading import read_into
+from gateway.json_text import parse_json
 from gateway.json_writing import to_json
+from gateway.parameters import read_parameters, read_variables
 from gateway.paths import UndecodablePath, split_path
 from gateway.problems import Problem, of_call, of_request
 from gateway.routes import Route
-from gateway.sse import EventStreams
-from services.shared.errors import FieldViolation, InvalidRequest
+from gateway.sse import RESUME_PARAMETERS, EventStreams
+from services.shared.errors import InvalidRequest
+from services.shared.server import MESSAGE_BYTES_MAX
 
 CALL_DEADLINE_S = 30.0
 """How long a service may take to answer."""
+QUICK_BYTES_MAX = 64 * 1024
+"""A larger body is read beside the event loop, so that nobody else's events wait for it."""
 
 
 class Transcoder:
@@ -41,7 +47,8 @@ class Transcoder:
             if route.is_stream:
                 return await self._streams.open(route, message, metadata, self._channels[route.service], request)
             answer = await self._call(route, message, metadata)
-            return Response(to_json(answer), media_type="application/json")
+            shown = getattr(answer, route.response_body) if route.response_body else answer
+            return Response(to_json(shown), media_type="application/json")
         except Problem as problem:
             return problem.response
         except InvalidRequest as error:
@@ -60,42 +67,47 @@ class Transcoder:
             raise of_call(error, route.method.input_type, route.body) from error
 
     def _find(self, request: Request) -> tuple[Route, dict[str, str]]:
+        sent = split_path(request.scope.get("raw_path") or request.scope["path"].encode())
         try:
-            sent = split_path(request.scope.get("raw_path") or request.url.path.encode())
+            matched = [(route, route.template.match(sent)) for route in self._routes]
         except UndecodablePath as error:
             raise Problem(HTTPStatus.BAD_REQUEST, str(error)) from None
-        verb = "GET" if request.method == "HEAD" else request.method
-        allowed = set()
-        for route in self._routes:
-            if (variables := route.template.match(sent)) is not None:
-                if route.verb == verb:
-                    return route, variables
-                allowed.add(route.verb)
-        if allowed:
-            detail = f"{request.method} is not for this path"
-            raise Problem(HTTPStatus.METHOD_NOT_ALLOWED, detail, headers={"allow": ", ".join(sorted(allowed))})
-        raise Problem(HTTPStatus.NOT_FOUND, "there is nothing at this path; /docs lists what there is")
+        fitting = [(route, variables) for route, variables in matched if variables is not None]
+        for route, variables in fitting:
+            if request.method == route.verb or (
+                request.method == "HEAD" and route.verb == "GET" and not route.is_stream
+            ):
+                return route, variables
+        if not fitting:
+            raise Problem(HTTPStatus.NOT_FOUND, "there is nothing at this path; /docs lists what there is")
+        allowed = ", ".join(sorted({route.verb for route, _ in fitting}))
+        detail = f"{request.method} is not for this path; {allowed} is"
+        raise Problem(HTTPStatus.METHOD_NOT_ALLOWED, detail, headers={"allow": allowed})
 
 
 async def build(route: Route, variables: dict[str, str], request: Request) -> Message:
     """The message for a route from a request's body, parameters and path. Raises InvalidRequest, Problem."""
     message = route.request_type()
     if route.body:
-        document = parse_json(await read_body(request))
-        target = message if route.body == "*" else getattr(message, route.body)
-        if target is not message:
-            target.SetInParent()
-        read_into(document, target)
-    taken = [field.name for field in route.method.input_type.fields] if route.body == "*" else [route.body]
-    read_parameters(request.query_params.multi_items(), message, [*taken, *variables])
-    _set_variables(message, variables)
+        body = await read_body(request)
+        if len(body) > QUICK_BYTES_MAX:
+            await asyncio.to_thread(_read_document, route, body, message)
+        else:
+            _read_document(route, body, message)
+    taken = {field.name for field in message.DESCRIPTOR.fields} if route.body == "*" else {route.body, *variables}
+    taken.update(route.template.variables)
+    aliases = RESUME_PARAMETERS if route.is_stream else {}
+    read_parameters(request.scope.get("query_string", b""), message, taken, aliases)
+    read_variables(variables, message)
+    if message.ByteSize() > MESSAGE_BYTES_MAX:
+        detail = f"the request has {message.ByteSize()} bytes as a message; at most {MESSAGE_BYTES_MAX} are taken"
+        raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
     return message
 
 
-def _set_variables(message: Message, variables: dict[str, str]) -> None:
-    fields = fields_by_name(message.DESCRIPTOR)
-    for name, value in variables.items():
-        in_body = getattr(message, name)
-        if in_body and in_body != value:
-            raise InvalidRequest([FieldViolation(fields[name].json_name, "differs from the one in the path")])
-        setattr(message, name, value)
+def _read_document(route: Route, body: bytes, message: Message) -> None:
+    target = message
+    if route.body != "*":
+        target = getattr(message, route.body)
+        target.SetInParent()
+    read_into(parse_json(body), target)

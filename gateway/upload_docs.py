@@ -27,8 +27,8 @@ UPLOAD_PATHS: dict[str, Any] = {
             "summary": "Imports a file of events",
             "description": (
                 "CSV, a JSON array or NDJSON, also gzipped, at most 1 GiB; read as it comes in. Bad rows are refused "
-                "one by one and listed at /v1/imports/{importId}/errors; good ones around them are kept. May be sent again "
-                "at any time without changing a score."
+                "one by one and listed at /v1/imports/{importId}/errors; good ones around them are kept. May be sent "
+                "again at any time without changing a score."
             ),
             "parameters": [
                 {

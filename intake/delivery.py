@@ -108,6 +108,7 @@ class Delivery:
                     await self._write()
                 return
             except aio.AioRpcError as error:
+                self._take_answers()
                 self.close()
                 await self._patience.wait(error)
 
@@ -126,7 +127,14 @@ class Delivery:
 
     async def _read_answer(self) -> None:
         assert self._stream is not None, "what is unanswered has been written"
-        answer = await self._stream.read()
+        self._take(await self._stream.read())
+
+    def _take_answers(self) -> None:
+        """Takes the answers that had come before the stream broke: those batches need not be sent again."""
+        while self._stream is not None and (answer := self._stream.read_nowait()) is not None:
+            self._take(answer)
+
+    def _take(self, answer: contract.StreamEventsResponse) -> None:
         self._written -= 1
         self._flowing = True
         self._patience.progressed()
@@ -165,6 +173,11 @@ class _Stream:
         if isinstance(answer, aio.AioRpcError):
             raise answer
         return answer
+
+    def read_nowait(self) -> contract.StreamEventsResponse | None:
+        """An answer that is there already; None if there is none."""
+        answer = None if self._answers.empty() else self._answers.get_nowait()
+        return answer if isinstance(answer, contract.StreamEventsResponse) else None
 
     async def end(self) -> None:
         """Lets the service end the stream, now that all is answered."""

@@ -242,7 +242,7 @@ def _check_found(found: dict[str, str], columns: Sequence[str], mapping: Mapping
     if missing:
         raise FileRefused(
             f"the file has no column {' and no column '.join(map(repr, missing))}; it has {_list(columns)}. "
-            f"Map each to the column that holds it, such as {missing[0]}={columns[0]}"
+            f"Map each to the column that holds it: {missing[0]}=<column>"
         )
     if not found["occurred_at"] and (column := _unmapped_time(columns, found.values(), mapping)):
         raise FileRefused(_advice_on_time(column))

@@ -43,7 +43,9 @@ function example(schema, schemas, depth = 0) {
   if (schema.enum) return schema.enum[1] || schema.enum[0];
   if (schema.type === "array") return depth > 4 ? [] : [example(schema.items, schemas, depth + 1)];
   if (schema.type === "object" && schema.properties)
-    return Object.fromEntries(Object.entries(schema.properties).map(([name, field]) => [name, example(field, schemas, depth + 1)]));
+    return Object.fromEntries(Object.entries(schema.properties)
+      .filter(([name]) => !schema.required || schema.required.includes(name))
+      .map(([name, field]) => [name, example(field, schemas, depth + 1)]));
   if (schema.format === "date-time") return new Date(0).toISOString();
   return { string: "...", integer: 0, number: 0, boolean: false, object: {} }[schema.type];
 }
@@ -56,17 +58,26 @@ function operation(verb, path, spec, schemas) {
   if (spec.parameters && spec.parameters.length)
     made.append(element("h3", "Parameters"), table(spec.parameters.map((each) =>
       [each.name, [each.in, typeOf(each.schema), limits(each.schema)].filter(Boolean).join(", "), each.description])));
-  const body = spec.requestBody && spec.requestBody.content["application/json"];
-  let command = `curl ${verb === "get" ? (spec.responses["200"].content["text/event-stream"] ? "-N " : "") : `-X ${verb.toUpperCase()} `}'${location.origin}${path}'`;
+  const content = (spec.requestBody || {}).content || {};
+  const answers = (spec.responses["200"] || spec.responses["202"]).content;
+  const options = answers["text/event-stream"] ? "-N " : verb === "get" ? "" : `-X ${verb.toUpperCase()} `;
+  let command = `curl ${options}'${location.origin}${path}'`;
+  const form = content["multipart/form-data"];
+  const body = form ? undefined : content["application/json"];
+  if (form) {
+    made.append(element("h3", "Form"), table(fields(form.schema)),
+      element("h3", "mapping"), table(fields(form.schema.properties.mapping)));
+    command += ` \\\n  -F 'mapping={"columns": {"lead_id": "user_id"}}' -F file=@events.csv`;
+  }
   if (body) {
     const schema = schemas[typeOf(body.schema)];
     made.append(element("h3", `Body: ${typeOf(body.schema)}`), table(fields(schema)));
     command += ` \\\n  -H 'content-type: application/json' \\\n  -d '${JSON.stringify(example(body.schema, schemas))}'`;
   }
   made.append(element("h3", "Example"), element("pre", command));
-  const answer = ((spec.responses["200"] || {}).content || {})["application/json"];
-  if (answer && schemas[typeOf(answer.schema)])
-    made.append(element("h3", `Answer: ${typeOf(answer.schema)}`), table(fields(schemas[typeOf(answer.schema)])));
+  const answer = answers["application/json"];
+  const shape = answer && (schemas[typeOf(answer.schema)] || answer.schema);
+  if (shape) made.append(element("h3", `Answer: ${typeOf(answer.schema)}`), table(fields(shape)));
   return made;
 }
 

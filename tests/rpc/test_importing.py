@@ -182,8 +182,8 @@ async def test_patience_has_an_end_and_what_was_answered_is_kept(
 async def test_progress_renews_patience(ingest: FakeIngest, stub: IngestServiceAsyncStub) -> None:
     ingest.fail_before = {number: AWAY for number in range(1, 100) if number % 6}
     waits = Waits()
-    await run_import(stub, pieces(FILE), patience=waits.patience(60))
-    assert list(ingest.events) == IDS and sum(waits.delays_s) > 60
+    await run_import(stub, pieces(FILE), patience=waits.patience(15))
+    assert list(ingest.events) == IDS and sum(waits.delays_s) > 15
 
 
 async def test_a_refusal_that_no_waiting_mends_ends_the_import(
