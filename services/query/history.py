@@ -8,7 +8,7 @@ from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.query.leads import find_lead
-from services.query.reading import PAGE_SIZE_DEFAULT, snapshot
+from services.query.reading import PAGE_SIZE_DEFAULT, Whole, snapshot
 from services.query.wire import set_times
 from services.shared.schema import LEDGER
 from services.shared.tokens import decode_page, encode_page
@@ -20,7 +20,7 @@ async def list_history(
     """A page of a lead's changes, newest first. Raises NotFound."""
     size = page_size or PAGE_SIZE_DEFAULT
     query = select(LEDGER).where(LEDGER.c.tenant_id == tenant_id, LEDGER.c.lead_id == lead_id)
-    if below := decode_page(page_token, int):
+    if (below := decode_page(page_token, Whole)) is not None:
         query = query.where(LEDGER.c.sequence < below)
     async with snapshot(engine) as connection:
         await find_lead(connection, tenant_id, lead_id)

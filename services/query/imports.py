@@ -7,7 +7,7 @@ from leadscore.query.v1 import query_service_pb2 as contract
 from sqlalchemy import Row, func, select, true, tuple_
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.query.reading import PAGE_SIZE_DEFAULT, snapshot
+from services.query.reading import PAGE_SIZE_DEFAULT, Key, Whole, snapshot
 from services.query.wire import set_times
 from services.shared.errors import NotFound
 from services.shared.schema import IMPORT_COUNTS, IMPORT_ERRORS, IMPORTS, PARTITIONS
@@ -49,7 +49,7 @@ def _import(row: Row[Any], is_scored: bool) -> contract.Import:
     duplicates = row.duplicates
     if is_scored and state != contract.IMPORT_STATE_RUNNING:
         # Also those that the stream itself recognised and the scorer never saw.
-        duplicates = row.rows_read - row.rows_rejected - row.accepted - row.conflicts
+        duplicates = max(duplicates, row.rows_read - row.rows_rejected - row.accepted - row.conflicts)
     found = contract.Import(
         import_id=row.import_id,
         state=state,
@@ -73,7 +73,7 @@ async def list_import_errors(
     known = select(IMPORTS.c.import_id).where(IMPORTS.c.tenant_id == tenant_id, IMPORTS.c.import_id == import_id)
     errors = select(IMPORT_ERRORS).where(IMPORT_ERRORS.c.tenant_id == tenant_id, IMPORT_ERRORS.c.import_id == import_id)
     key = IMPORT_ERRORS.c.row, IMPORT_ERRORS.c.field
-    if after := decode_page(page_token, tuple[int, str]):
+    if (after := decode_page(page_token, tuple[Whole, Key])) is not None:
         errors = errors.where(tuple_(*key) > after)
     async with snapshot(engine) as connection:
         if (await connection.execute(known)).one_or_none() is None:

@@ -1,17 +1,29 @@
 """The leads by score: pages by key, in a total order, with exact ranks."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from leadscore.query.v1 import query_service_pb2 as contract
-from sqlalchemy import Row, and_, or_, select
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import Row, Select, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.query.ranks import rank_of, total_leads
-from services.query.reading import PAGE_SIZE_DEFAULT, snapshot
+from services.query.ranks import ranks_of_page, standing_of
+from services.query.reading import PAGE_SIZE_DEFAULT, Key, Score, snapshot
 from services.query.wire import set_times
 from services.shared.schema import LEADS
 from services.shared.tokens import decode_page, encode_page
+
+ENTRY = (
+    LEADS.c.lead_id,
+    LEADS.c.score,
+    LEADS.c.engagement,
+    LEADS.c.fit,
+    LEADS.c.grade,
+    LEADS.c.version,
+    LEADS.c.last_event_at,
+    LEADS.c.profile["name"].label("name"),
+    LEADS.c.profile["company"].label("company"),
+    LEADS.c.status,
+)
 
 
 async def list_leaderboard(
@@ -19,37 +31,37 @@ async def list_leaderboard(
 ) -> contract.ListLeaderboardResponse:
     """A page of the leaderboard. Equal scores are in the order of their lead ids, by code point."""
     size = page_size or PAGE_SIZE_DEFAULT
-    query = select(LEADS).where(LEADS.c.tenant_id == tenant_id)
-    if after := decode_page(page_token, tuple[int, str]):
-        score, lead_id = after
-        behind = or_(LEADS.c.score < score, and_(LEADS.c.score == score, LEADS.c.lead_id > lead_id))
-        # The first part alone bounds the walk along the index.
-        query = query.where(LEADS.c.score <= score, behind)
-    query = query.order_by(LEADS.c.score.desc(), LEADS.c.lead_id).limit(size + 1)
+    after = decode_page(page_token, tuple[Score, Key])
     async with snapshot(engine) as connection:
-        rows = (await connection.execute(query)).all()
-        first_rank = await rank_of(connection, tenant_id, rows[0].score) if rows else 1
-        # Ranks within the page follow from how many leads share the first one's score, some of them on pages before.
-        second_rank = await rank_of(connection, tenant_id, rows[0].score - 1) if rows else 1
-        total = await total_leads(connection, tenant_id)
+        rows = await _rows_after(connection, tenant_id, after, size + 1)
+        first = await standing_of(connection, tenant_id, rows[0].score if rows else 0)
     page = rows[:size]
     more = encode_page((page[-1].score, page[-1].lead_id)) if len(rows) > size else ""
-    entries = [_entry(row, rank) for row, rank in zip(page, _ranks(page, first_rank, second_rank), strict=True)]
-    return contract.ListLeaderboardResponse(entries=entries, next_page_token=more, total_leads=total)
+    ranks = ranks_of_page([row.score for row in page], first)
+    entries = [_entry(row, rank) for row, rank in zip(page, ranks, strict=True)]
+    return contract.ListLeaderboardResponse(entries=entries, next_page_token=more, total_leads=first.total)
 
 
-def _ranks(page: Sequence[Row[Any]], first_rank: int, second_rank: int) -> list[int]:
-    """The ranks of a page whose first score has `first_rank`, and whose next lower score has `second_rank`."""
-    ranks: list[int] = []
-    first_ties = sum(row.score == page[0].score for row in page)
-    for index, row in enumerate(page):
-        if row.score == page[0].score:
-            ranks.append(first_rank)
-        elif row.score == page[index - 1].score:
-            ranks.append(ranks[-1])
-        else:
-            ranks.append(second_rank + index - first_ties)
-    return ranks
+async def _rows_after(
+    connection: AsyncConnection, tenant_id: str, after: tuple[int, str] | None, limit: int
+) -> list[Row[Any]]:
+    """The rows behind a key. First the rest of its score, then the lower ones: as one condition the two would be walked
+    to from the first lead with that score, and thousands may share one.
+    """
+    leads = select(*ENTRY).where(LEADS.c.tenant_id == tenant_id)
+    if after is None:
+        return await _first_rows(connection, leads, limit)
+    score, lead_id = after
+    level = leads.where(LEADS.c.score == score, LEADS.c.lead_id > lead_id)
+    rows = await _first_rows(connection, level, limit)
+    if len(rows) < limit:
+        rows += await _first_rows(connection, leads.where(LEADS.c.score < score), limit - len(rows))
+    return rows
+
+
+async def _first_rows(connection: AsyncConnection, leads: Select[Any], limit: int) -> list[Row[Any]]:
+    query = leads.order_by(LEADS.c.score.desc(), LEADS.c.lead_id).limit(limit)
+    return list((await connection.execute(query)).all())
 
 
 def _entry(row: Row[Any], rank: int) -> contract.LeaderboardEntry:
@@ -61,8 +73,8 @@ def _entry(row: Row[Any], rank: int) -> contract.LeaderboardEntry:
         fit=row.fit,
         grade=row.grade,
         version=row.version,
-        name=_text(row.profile.get("name")),
-        company=_text(row.profile.get("company")),
+        name=_text(row.name),
+        company=_text(row.company),
         status=row.status,
     )
     set_times(entry, last_event_at=row.last_event_at)

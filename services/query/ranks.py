@@ -1,20 +1,52 @@
 """Ranks: exact, and at the same cost for the first lead and the last, from the counts of leads by score."""
 
-from sqlalchemy import func, select
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import BigInteger, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.shared.schema import SCORE_COUNTS
 
 
-async def rank_of(connection: AsyncConnection, tenant_id: str, score: int) -> int:
-    """One more than the leads with a higher score: equal scores share a rank, 1, 1, 3."""
-    above = select(func.coalesce(func.sum(SCORE_COUNTS.c.leads), 0)).where(
-        SCORE_COUNTS.c.tenant_id == tenant_id, SCORE_COUNTS.c.score > score
-    )
-    return 1 + int((await connection.execute(above)).scalar_one())
+@dataclass(frozen=True)
+class Standing:
+    """Where a score stands among a tenant's leads."""
+
+    above: int
+    """Leads with a higher score."""
+    level: int
+    """Leads with this score."""
+    total: int
+    """All leads."""
+
+    @property
+    def rank(self) -> int:
+        """1 for the highest score. Equal scores share a rank: 1, 1, 3."""
+        return 1 + self.above
 
 
-async def total_leads(connection: AsyncConnection, tenant_id: str) -> int:
-    """How many leads a tenant has."""
-    total = select(func.coalesce(func.sum(SCORE_COUNTS.c.leads), 0)).where(SCORE_COUNTS.c.tenant_id == tenant_id)
-    return int((await connection.execute(total)).scalar_one())
+async def standing_of(connection: AsyncConnection, tenant_id: str, score: int) -> Standing:
+    """The standing of a score; no lead needs to have it."""
+    leads, scores = SCORE_COUNTS.c.leads, SCORE_COUNTS.c.score
+    sums = [func.sum(leads).filter(scores > score), func.sum(leads).filter(scores == score), func.sum(leads)]
+    query = select(*(cast(func.coalesce(each, 0), BigInteger) for each in sums))
+    row = (await connection.execute(query.where(SCORE_COUNTS.c.tenant_id == tenant_id))).one()
+    return Standing(above=row[0], level=row[1], total=row[2])
+
+
+def ranks_of_page(scores: Sequence[int], first: Standing) -> list[int]:
+    """The ranks of a page's scores, highest first, from the standing of the first of them.
+
+    Leads on pages before may share the first one's score; all that share a later one begin on this page.
+    """
+    ranks: list[int] = []
+    below_first = first.above + first.level - scores.count(scores[0]) if scores else 0
+    for index, score in enumerate(scores):
+        if score == scores[0]:
+            ranks.append(first.rank)
+        elif score == scores[index - 1]:
+            ranks.append(ranks[-1])
+        else:
+            ranks.append(1 + below_first + index)
+    return ranks

@@ -8,12 +8,13 @@ from leadscore.query.v1 import query_service_pb2 as contract
 from leadscore.query.v1 import query_service_pb2_grpc
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.query.feed import parse_token
+from services.query.announcements import Filter
 from services.query.history import list_history
 from services.query.imports import get_import, list_import_errors
 from services.query.leaderboard import list_leaderboard
 from services.query.leads import get_lead, get_rank
-from services.query.watch import Filter, Hub
+from services.query.places import parse_token
+from services.query.watch import Hub
 from services.shared.caught_up import CaughtUp
 from services.shared.credentials import caller
 

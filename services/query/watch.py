@@ -3,15 +3,16 @@
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
-from leadscore.query.v1 import query_service_pb2 as contract
-from leadscore.score.v1 import score_pb2
-
-from services.query.feed import WHOLE, Entry, Feed, Position, entries_of, latest_by_lead
-from services.shared.bus import Bus, Reader, StreamMessage
+from services.query.announcements import Announcement, Filter, message_to_watcher
+from services.query.places import Place
+from services.query.watcher import Room, Watcher
+from services.shared.bus import Bus, Kept, StreamMessage
 from services.shared.errors import (
+    CallerError,
     FieldViolation,
     InvalidRequest,
     RetriableError,
@@ -20,54 +21,44 @@ from services.shared.errors import (
     Unavailable,
 )
 
-HEARTBEAT_S = 15.0
-"""A watcher hears something at least this often, so that both ends and all between know that the line is alive."""
-BEHIND_UPDATES_MAX = 1_000
-"""A watcher that has more than this before it gets the latest state of each lead instead of every change."""
+HEARTBEAT_S = 10.0
+"""A watcher hears something this often, so that all on the way know that the line is alive; 15 are promised."""
 READ_TIMEOUT_S = 5.0
 RETRY_S = 0.5
+KEPT_MESSAGES_MAX = 64
+"""Kept announcements read at a time for one watcher: it may take them slowly."""
+KEPT_READERS_MAX = 32
+"""Watchers for whom kept announcements are read at the same time; all of them come back at once after a restart."""
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Filter:
-    """Which updates a watcher wants."""
-
-    lead_ids: frozenset[str] = frozenset()
-    min_score: int = 0
-    grade_changes_only: bool = False
-
-    def wants(self, update: score_pb2.ScoreUpdate) -> bool:
-        """Whether an update passes."""
-        if self.lead_ids and update.lead_id not in self.lead_ids:
-            return False
-        if max(update.score, update.previous_score) < self.min_score:
-            return False
-        return not self.grade_changes_only or update.grade != update.previous_grade
-
-
 class Hub:
-    """Keeps a log for each tenant that is watched, filled from the stream of announcements."""
+    """Everybody who watches, and where the reading of announcements has got."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
-        self._feeds: dict[str, Feed] = {}
-        self._watchers: dict[str, int] = {}
-        self._last = 0
+        self._watchers: defaultdict[str, set[Watcher]] = defaultdict(set)
+        self._live = Place(0, 0)
+        self._room = Room()
+        self._kept_readers = asyncio.Semaphore(KEPT_READERS_MAX)
         self._stopping = False
+
+    @property
+    def watchers(self) -> int:
+        """How many watch."""
+        return sum(map(len, self._watchers.values()))
 
     async def open(self) -> None:
         """Begins behind the newest announcement."""
-        _, self._last = await self._bus.scores_range()
+        kept = await self._bus.scores_kept()
+        self._live = Place(kept.made_us, kept.last + 1)
 
     async def run(self) -> None:
         """Reads announcements, for ever; after any doubt again from behind the last one that was passed on."""
         while True:
             try:
-                async with self._bus.read_scores(self._last) as reader:
-                    while True:
-                        await self._pass_on(reader)
+                await self._follow()
             except (StreamInterrupted, RetriableError) as error:
                 logger.warning("reads announcements again: %s", error)
                 await asyncio.sleep(RETRY_S * random.uniform(0.5, 1.0))
@@ -75,92 +66,115 @@ class Hub:
     def stop(self) -> None:
         """Ends all watches; their clients come back with their tokens."""
         self._stopping = True
-        for feed in self._feeds.values():
-            feed.wake()
+        self._end_all(Unavailable("the service stops; watch again with the last resume token"))
 
-    async def watch(self, tenant_id: str, since: Position | None, wanted: Filter) -> AsyncIterator[bytes]:
-        """The messages for a watcher: all after `since`, or from now on. Raises TokenExpired, InvalidRequest."""
-        feed = self._feeds.setdefault(tenant_id, Feed())
-        self._watchers[tenant_id] = self._watchers.get(tenant_id, 0) + 1
-        try:
-            async for message in self._watch(tenant_id, feed, since, wanted):
-                yield message
-        finally:
-            self._watchers[tenant_id] -= 1
-            if not self._watchers[tenant_id]:
-                del self._watchers[tenant_id], self._feeds[tenant_id]
-
-    async def _watch(self, tenant_id: str, feed: Feed, since: Position | None, wanted: Filter) -> AsyncIterator[bytes]:
-        # From here on the feed has everything behind this position, so that what is kept and what comes meet exactly.
-        place, position = feed.end, Position(self._last, WHOLE)
+    async def watch(self, tenant_id: str, since: Place | None, wanted: Filter) -> AsyncGenerator[bytes, None]:
+        """The messages for a watcher: all from `since` on, or from now on. Raises TokenExpired for what is not kept any
+        more, InvalidRequest for a place that is not in the stream, Unavailable when the client is to come back.
+        """
         if since is not None:
-            async for message in self._kept(tenant_id, since, position, wanted):
-                yield message
-        yield _heartbeat(position)
-        while not self._stopping:
-            entries = feed.since(place)
-            if entries is None:
-                reached, place = Position(self._last, WHOLE), feed.end
-                async for message in self._kept(tenant_id, position, reached, wanted):
-                    yield message
-                position = reached
-            elif entries:
-                place += len(entries)
-                for entry in _paced(entries, position, wanted):
-                    yield entry.message
-                position = entries[-1].position
-            else:
-                position = Position(self._last, WHOLE)
-                await feed.news(HEARTBEAT_S)
-                if feed.end == place and not self._stopping:
-                    yield _heartbeat(position)
-        raise Unavailable("the service stops; watch again with the last resume token")
-
-    async def _kept(self, tenant_id: str, since: Position, until: Position, wanted: Filter) -> AsyncIterator[bytes]:
-        """The messages for what the stream keeps behind `since`, up to `until`."""
-        first, last = await self._bus.scores_range()
-        if since.sequence > last:
-            raise InvalidRequest([FieldViolation("resume_token", "is not a token of this stream")])
-        if since.covers(until):
-            return
-        if since.sequence + 1 < first:
-            raise TokenExpired("the updates after this token are no longer kept; read the leaderboard and watch anew")
+            check_kept(since, await self._bus.scores_kept())
+        # From here on the watcher is offered all that comes, so that what is kept and what comes meet exactly.
+        live = self._live
+        watcher = Watcher(wanted, max(since or live, live), self._room)
+        if self._stopping:
+            watcher.end(Unavailable("the service stops; watch again with the last resume token"))
+        self._watchers[tenant_id].add(watcher)
         try:
-            async with self._bus.read_scores(since.sequence - 1, tenant_id) as reader:
-                left = reader.waiting_at_start
-                while left > 0:
-                    messages = await reader.read(READ_TIMEOUT_S)
-                    left -= len(messages)
-                    entries = _between(since, until, messages)
-                    for entry in _paced(entries, since, wanted):
-                        yield entry.message
-                    if entries:
-                        since = entries[-1].position
+            yield message_to_watcher(since or live)
+            async with aclosing(self._kept(tenant_id, since or live, live, wanted)) as messages:
+                async for message in messages:
+                    watcher.check()
+                    yield message
+            while True:
+                while (next_message := watcher.take()) is not None:
+                    yield next_message
+                if not await watcher.arrival(HEARTBEAT_S):
+                    yield message_to_watcher(max(watcher.place, self._live))
+        finally:
+            self._leave(tenant_id, watcher)
+
+    async def _kept(self, tenant_id: str, place: Place, until: Place, wanted: Filter) -> AsyncGenerator[bytes, None]:
+        """The messages for what the stream keeps from `place` on, before `until`: each change, at the client's pace."""
+        while place < until:
+            announcements = await self._read_kept(tenant_id, place)
+            # Checked behind the reading: what is still there now was there to be read.
+            check_kept(place, await self._bus.scores_kept())
+            sent = False
+            for announcement in announcements:
+                if announcement.place >= until:
+                    return
+                for change in wanted.select(announcement, place):
+                    sent = True
+                    yield change.message
+            if not announcements:
+                return
+            place = announcements[-1].behind
+            if not sent:
+                yield message_to_watcher(place)
+
+    async def _read_kept(self, tenant_id: str, place: Place) -> list[Announcement]:
+        """The next announcements of a tenant that are kept; none if there are no more."""
+        messages: list[StreamMessage] = []
+        try:
+            async with (
+                self._kept_readers,
+                self._bus.read_scores(place.sequence - 1, tenant_id, ahead=KEPT_MESSAGES_MAX) as reader,
+            ):
+                while len(messages) < min(reader.waiting_at_start, KEPT_MESSAGES_MAX):
+                    more = await reader.read(READ_TIMEOUT_S)
+                    if not more:
+                        raise Unavailable("the stream does not answer; watch again with the last resume token")
+                    messages += more
         except StreamInterrupted as error:
             raise Unavailable("the stream is away; watch again with the last resume token") from error
+        return [Announcement(message, place.made_us) for message in messages]
 
-    async def _pass_on(self, reader: Reader) -> None:
-        for message in await reader.read(READ_TIMEOUT_S):
-            self._last = message.sequence
-            if feed := self._feeds.get(message.tenant_id):
-                feed.append(entries_of(message))
+    async def _follow(self) -> None:
+        kept = await self._bus.scores_kept()
+        if not holds(kept, self._live):
+            self._begin_anew(Place(kept.made_us, kept.last + 1))
+        async with self._bus.read_scores(self._live.sequence - 1) as reader:
+            while True:
+                for message in await reader.read(READ_TIMEOUT_S):
+                    self._pass_on(message)
+                    # After a bulk load many come at once: watchers and calls get their turn in between.
+                    await asyncio.sleep(0)
+
+    def _pass_on(self, message: StreamMessage) -> None:
+        if message.sequence > self._live.sequence:  # Sequences have no gaps: what was between is not kept any more.
+            self._begin_anew(self._live._replace(sequence=message.sequence))
+        self._live = self._live._replace(sequence=message.sequence + 1)
+        if watchers := self._watchers.get(message.tenant_id):
+            announcement = Announcement(message, self._live.made_us)
+            for watcher in watchers:
+                watcher.offer(announcement)
+
+    def _begin_anew(self, live: Place) -> None:
+        logger.warning("the stream does not hold all announcements behind %s; all watchers begin anew", self._live)
+        self._end_all(TokenExpired("updates were lost; read the leaderboard and watch without a token"))
+        self._live = live
+
+    def _end_all(self, error: CallerError) -> None:
+        for watchers in self._watchers.values():
+            for watcher in watchers:
+                watcher.end(error)
+
+    def _leave(self, tenant_id: str, watcher: Watcher) -> None:
+        watcher.end(Unavailable("the watch is over"))
+        self._watchers[tenant_id].discard(watcher)
+        if not self._watchers[tenant_id]:
+            del self._watchers[tenant_id]
 
 
-def _between(since: Position, until: Position, messages: Sequence[StreamMessage]) -> list[Entry]:
-    """The updates in some announcements that are behind `since`, up to `until`."""
-    return [
-        entry
-        for message in messages
-        for entry in entries_of(message)
-        if until.covers(entry.position) and not since.covers(entry.position)
-    ]
+def holds(kept: Kept, place: Place) -> bool:
+    """Whether everything from `place` on is in the stream, or still to come."""
+    return kept.made_us == place.made_us and kept.first <= place.sequence <= kept.last + 1
 
 
-def _paced(entries: Sequence[Entry], before: Position, wanted: Filter) -> list[Entry]:
-    """The entries that pass; if there are more than a watcher can be expected to follow, the latest of each lead."""
-    passed = [entry for entry in entries if wanted.wants(entry.update)]
-    return latest_by_lead(passed, before) if len(passed) > BEHIND_UPDATES_MAX else passed
-
-
-def _heartbeat(position: Position) -> bytes:
-    return contract.WatchScoresResponse(resume_token=position.token).SerializeToString()
+def check_kept(place: Place, kept: Kept) -> None:
+    """Raises TokenExpired for a place whose updates are not kept any more, InvalidRequest for one of no update."""
+    if place.made_us == kept.made_us and place > Place(kept.made_us, kept.last + 1):
+        raise InvalidRequest([FieldViolation("resume_token", "stands for a place that the stream has not reached")])
+    if not holds(kept, place):
+        raise TokenExpired("the updates after this token are not kept any more; read the leaderboard, then watch anew")

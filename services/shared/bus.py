@@ -29,6 +29,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext, api
 
+from services.shared.clock import to_us
 from services.shared.errors import SettingError, StreamFull, StreamInterrupted, Unavailable
 from services.shared.settings import Settings
 
@@ -95,6 +96,17 @@ class Backlog:
     last_sequence: int
     pending: int
     oldest_us: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a stream keeps: the first sequence (one more than the last, if nothing), the last, and when the stream was
+    made: one that was made anew counts from 1 again, so that its sequences mean other messages.
+    """
+
+    made_us: int
+    first: int
+    last: int
 
 
 class Bus:
@@ -171,19 +183,22 @@ class Bus:
         """Reads the facts of some partitions in stream order, from the message behind sequence `after` on."""
         return self._read(EVENTS, [f"leadscore.events.{partition}.*" for partition in partitions], after)
 
-    def read_scores(self, after: int, tenant: str = "*") -> "Reader":
-        """Reads announced score changes in order, from the message behind sequence `after` on."""
-        return self._read(SCORES, [f"leadscore.scores.{tenant}"], after)
+    def read_scores(self, after: int, tenant: str = "*", *, ahead: int = FETCH_MESSAGES_MAX) -> "Reader":
+        """Reads announced score changes in order, from the message behind sequence `after` on; holds at most about
+        `ahead` messages that were not read yet.
+        """
+        return self._read(SCORES, [f"leadscore.scores.{tenant}"], after, ahead)
 
-    def _read(self, name: str, subjects: list[str], after: int) -> "Reader":
-        reader = Reader(self._client, self._stream, name, subjects, after)
+    def _read(self, name: str, subjects: list[str], after: int, ahead: int = FETCH_MESSAGES_MAX) -> "Reader":
+        reader = Reader(self._client, self._stream, name, subjects, after, ahead)
         self._readers.add(reader)
         return reader
 
-    async def scores_range(self) -> tuple[int, int]:
-        """The first and the last sequence kept of the announced score changes."""
-        state = (await self._ask(self._stream.stream_info(SCORES))).state
-        return state.first_seq, state.last_seq
+    async def scores_kept(self) -> Kept:
+        """What is kept of the announced score changes. Raises Unavailable."""
+        info: api.StreamInfo = await self._ask(self._stream.stream_info(SCORES))
+        assert info.created is not None
+        return Kept(to_us(info.created), info.state.first_seq, info.state.last_seq)
 
     async def purge_events(self, partition: int, through: int) -> None:
         """Removes a partition's messages up to and with sequence `through`."""
@@ -363,10 +378,13 @@ class Reader:
     opens another reader behind what it has committed.
     """
 
-    def __init__(self, client: Client, stream: JetStreamContext, name: str, subjects: list[str], after: int) -> None:
+    def __init__(
+        self, client: Client, stream: JetStreamContext, name: str, subjects: list[str], after: int, ahead: int
+    ) -> None:
         self._client = client
         self._stream = stream
         self._name = name
+        self._ahead = ahead
         self._config = api.ConsumerConfig(
             ack_policy=api.AckPolicy.NONE,
             deliver_policy=api.DeliverPolicy.BY_START_SEQUENCE,
@@ -384,6 +402,7 @@ class Reader:
         self._delivered = 0
         self._interrupted: str | None = None
         self._subscription: Any = None
+        self._sign_of_life = 0.0
         self.waiting_at_start = 0
         """Messages that were there when the reader was opened."""
 
@@ -417,12 +436,9 @@ class Reader:
             if left <= 0:
                 return []
             self._arrived.clear()
-            try:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(left, HEARTBEAT_S * 3)):
                     await self._arrived.wait()
-            except TimeoutError:
-                if left > HEARTBEAT_S * 3:
-                    raise StreamInterrupted(f"{self._name} has been silent") from None
         messages, self._messages = self._messages, []
         await self._ask_for_more()
         return messages
@@ -430,18 +446,23 @@ class Reader:
     def _raise_if_interrupted(self) -> None:
         if self._interrupted is not None:
             raise StreamInterrupted(self._interrupted)
+        # Across calls: the callers' patience may be shorter than the time after which silence means something.
+        if self._asked and asyncio.get_running_loop().time() > self._sign_of_life + HEARTBEAT_S * 3:
+            raise StreamInterrupted(f"{self._name} has been silent")
 
     async def _ask_for_more(self) -> None:
         """Keeps one request for messages with the server, renewed when half of it has come."""
-        if self._asked > FETCH_MESSAGES_MAX // 2:
+        if self._asked > self._ahead // 2:
             return
-        more = FETCH_MESSAGES_MAX - self._asked
+        more = self._ahead - self._asked
         request = {
             "batch": more,
             "max_bytes": FETCH_BYTES_MAX,
             "expires": int(FETCH_EXPIRES_S * 1e9),
             "idle_heartbeat": int(HEARTBEAT_S * 1e9),
         }
+        if not self._asked:  # Without a request, the server shows no sign of life either.
+            self._sign_of_life = asyncio.get_running_loop().time()
         self._asked += more
         try:
             async with asyncio.timeout(REQUEST_TIMEOUT_S):
@@ -454,6 +475,7 @@ class Reader:
             raise StreamInterrupted(f"cannot ask {self._name} for more: {error}") from error
 
     async def _receive(self, message: Msg) -> None:
+        self._sign_of_life = asyncio.get_running_loop().time()
         headers = message.headers or {}
         status = headers.get(api.Header.STATUS.value)
         if status is None or message.data:

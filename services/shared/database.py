@@ -1,15 +1,16 @@
 """Connections to PostgreSQL, the only database."""
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from sqlalchemy import make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from services.shared.errors import SettingError
+from services.shared.errors import SettingError, Unavailable
 from services.shared.settings import Settings
 
 CONNECT_TIMEOUT_S = 5
@@ -19,6 +20,8 @@ LOCK_TIMEOUT_MS = 10_000
 IDLE_TIMEOUT_MS = 5_000
 """A process that is paused in the middle of a transaction loses it, and its locks with it, as soon as its leases."""
 TCP_TIMEOUT_MS = 10_000
+ANSWER_TIMEOUT_S = 5.0
+"""A database that takes longer to say that it is there is not."""
 
 SERVER_VERSION_MIN = 150_000
 
@@ -79,11 +82,24 @@ async def _check(engine: AsyncEngine) -> None:
         )
 
 
+@contextmanager
+def unavailable_when_away() -> Iterator[None]:
+    """Raises Unavailable in place of what the driver and the pool raise when the database is away."""
+    try:
+        yield
+    except (OperationalError, InterfaceError, PoolTimeoutError, OSError) as error:
+        raise Unavailable("the database is away; try again") from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise Unavailable("the database is away; try again") from error
+        raise
+
+
 async def answers(engine: AsyncEngine) -> bool:
     """Whether the database answers right now."""
     try:
-        async with engine.connect() as connection:
+        async with asyncio.timeout(ANSWER_TIMEOUT_S), engine.connect() as connection:
             await connection.execute(text("SELECT 1"))
-    except (DBAPIError, PoolTimeoutError, OSError):
+    except (DBAPIError, PoolTimeoutError, OSError):  # A timeout is an OSError.
         return False
     return True

@@ -10,11 +10,13 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 TIMEOUT_S = 4.0
+OPTIONS = (("grpc.enable_http_proxy", 0),)
+"""A proxy for the web, as http_proxy names it, is no way to our own services."""
 
 
 def is_ready(address: str, service: str) -> bool:
     """Whether `service` at `address` says SERVING; the empty name asks for the process alone."""
-    with grpc.insecure_channel(address) as channel:
+    with grpc.insecure_channel(address, options=OPTIONS) as channel:
         request = health_pb2.HealthCheckRequest(service=service)
         stub: Any = health_pb2_grpc.HealthStub(channel)
         try:

@@ -107,8 +107,9 @@ async def serve(
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
     names = (service_name, health.SERVICE_NAME, reflection.SERVICE_NAME)
     reflection.enable_server_reflection(names, server)
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
     try:
-        bound = server.add_insecure_port(f"{settings.host}:{port}")
+        bound = server.add_insecure_port(f"{host}:{port}")
     except RuntimeError:
         bound = 0
     if bound == 0:

@@ -1,19 +1,24 @@
 """Reads on a real database: order, pages, ranks, tokens."""
 
+import asyncio
 import random
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
 import psycopg
 import pytest
+from google.protobuf import json_format, struct_pb2
 from grpc import aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from leadscore.event.v1 import event_pb2
 from leadscore.ingest.v1 import ingest_service_pb2 as ingest
 from leadscore.query.v1 import query_service_pb2 as query
+from psycopg import sql
 
 from services.shared.settings import Settings
-from services.shared.tokens import encode_positions
+from services.shared.tokens import encode_page, encode_positions
 from tests.parts import Suite
 
 TYPES = ["page_view", "email_open", "form_submission"]
@@ -24,6 +29,14 @@ POINTS = {"page_view": 5, "email_open": 10, "form_submission": 20}
 async def suite(settings: Settings) -> AsyncIterator[Suite]:
     async with Suite(settings) as suite:
         await suite.start("ingest", "scorer", "query")
+        yield suite
+
+
+@pytest.fixture
+async def readers(settings: Settings) -> AsyncIterator[Suite]:
+    """Query alone, on tables that the test fills."""
+    async with Suite(settings) as suite:
+        await suite.start("query")
         yield suite
 
 
@@ -114,6 +127,7 @@ async def test_a_history_is_newest_first_page_by_page_and_adds_up(suite: Suite) 
     ("method", "request_"),
     [
         ("GetLead", query.GetLeadRequest(lead_id="nobody")),
+        ("GetLead", query.GetLeadRequest(lead_id="nobody\0at all")),
         ("GetRank", query.GetRankRequest(lead_id="nobody")),
         ("ListHistory", query.ListHistoryRequest(lead_id="nobody")),
         ("GetImport", query.GetImportRequest(import_id="nothing")),
@@ -127,19 +141,147 @@ async def test_what_is_not_known_is_not_found(suite: Suite, method: str, request
 
 
 @pytest.mark.parametrize(
-    "request_",
+    ("method", "request_"),
     [
-        query.ListLeaderboardRequest(page_token="garbage"),
-        query.ListLeaderboardRequest(page_token="gqNhYmMB"),
-        query.ListLeaderboardRequest(page_size=1001),
-        query.ListLeaderboardRequest(page_size=-1),
-        query.ListLeaderboardRequest(consistency_token="x"),
+        ("ListLeaderboard", query.ListLeaderboardRequest(page_token="garbage")),
+        ("ListLeaderboard", query.ListLeaderboardRequest(page_token="gqNhYmMB")),
+        ("ListLeaderboard", query.ListLeaderboardRequest(page_token=encode_page((5, "nul\0")))),
+        ("ListLeaderboard", query.ListLeaderboardRequest(page_token=encode_page((2**40, "ada")))),
+        ("ListLeaderboard", query.ListLeaderboardRequest(page_token=encode_page(7))),
+        ("ListLeaderboard", query.ListLeaderboardRequest(page_size=1001)),
+        ("ListLeaderboard", query.ListLeaderboardRequest(page_size=-1)),
+        ("ListLeaderboard", query.ListLeaderboardRequest(consistency_token="x")),
+        ("ListHistory", query.ListHistoryRequest(lead_id="ada", page_token=encode_page(2**64 - 1))),
+        ("ListHistory", query.ListHistoryRequest(lead_id="ada", page_token=encode_page((5, "ada")))),
+        ("ListImportErrors", query.ListImportErrorsRequest(import_id="i", page_token=encode_page((2**63, "")))),
+        ("ListImportErrors", query.ListImportErrorsRequest(import_id="i", page_token=encode_page((1, "\0")))),
+        ("ListImportErrors", query.ListImportErrorsRequest(import_id="not an id")),
     ],
 )
-async def test_a_request_that_cannot_be_is_refused(suite: Suite, request_: query.ListLeaderboardRequest) -> None:
+async def test_a_request_that_cannot_be_is_refused(suite: Suite, method: str, request_: Any) -> None:
     with pytest.raises(aio.AioRpcError) as caught:
-        await suite.query.ListLeaderboard(request_)
+        await getattr(suite.query, method)(request_)
     assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_a_history_behind_its_first_change_is_empty(suite: Suite) -> None:
+    token = await publish(suite, [event_pb2.Event(lead_id="ada", type="purchase")])
+    request = query.ListHistoryRequest(lead_id="ada", page_token=encode_page(0), consistency_token=token)
+    assert list((await suite.query.ListHistory(request)).entries) == []
+
+
+async def test_an_entry_shows_a_name_and_a_company_only_if_they_are_texts(suite: Suite) -> None:
+    token = ""
+    for lead_id, profile in (("ada", '{"name": "Ada", "company": 7}'), ("eve", '{"budget": 1}')):
+        values = json_format.Parse(profile, struct_pb2.Struct())
+        answer = await suite.ingest.UpsertLead(ingest.UpsertLeadRequest(lead_id=lead_id, profile=values))
+        token = answer.consistency_token
+        await suite.query.ListLeaderboard(query.ListLeaderboardRequest(consistency_token=token))
+    entries = await pages(suite, 10, token)
+    assert {each.lead_id: (each.name, each.company) for each in entries} == {"ada": ("Ada", ""), "eve": ("", "")}
+
+
+@asynccontextmanager
+async def outage(suite: Suite) -> AsyncIterator[None]:
+    """The database takes no connection, and ends those that are open."""
+    url = suite.settings.database_url
+    name = url.rpartition("/")[2]
+    server = url.removesuffix(name) + "postgres"
+    end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+    allow = sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS {}")
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(allow.format(sql.Identifier(name), sql.SQL("false")))
+        connection.execute(end, [name])
+        yield
+        connection.execute(allow.format(sql.Identifier(name), sql.SQL("true")))
+
+
+async def test_reads_say_that_the_database_is_away_and_answer_again_when_it_is_back(suite: Suite) -> None:
+    token = await publish(suite, [event_pb2.Event(lead_id="ada", type="purchase")])
+    await pages(suite, 10, token)
+    later = encode_positions({0: 1_000_000})
+    async with outage(suite):
+        for request in (
+            query.GetLeadRequest(lead_id="ada"),
+            query.GetLeadRequest(lead_id="a", consistency_token=later),
+        ):
+            with pytest.raises(aio.AioRpcError) as caught:
+                await suite.query.GetLead(request)
+            assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
+    lead = await suite.query.GetLead(query.GetLeadRequest(lead_id="ada", consistency_token=token))
+    assert lead.score == 100
+
+
+async def test_health_tells_that_the_database_is_away_and_that_it_is_back(suite: Suite) -> None:
+    channel = suite.running["query"].channel
+    assert channel is not None
+    request = health_pb2.HealthCheckRequest(service="leadscore.query.v1.QueryService")
+    stub: Any = health_pb2_grpc.HealthStub(channel)
+    states = stub.Watch(request)
+
+    async def until(status: int) -> None:
+        async with asyncio.timeout(20):
+            while (await states.read()).status != status:
+                pass
+
+    await until(health_pb2.HealthCheckResponse.SERVING)
+    async with outage(suite):
+        await until(health_pb2.HealthCheckResponse.NOT_SERVING)
+    await until(health_pb2.HealthCheckResponse.SERVING)
+    states.cancel()
+
+
+@pytest.mark.parametrize(
+    ("reading", "token", "expected"),
+    [
+        (ingest.IMPORT_READING_RUNNING, {1: 10}, (query.IMPORT_STATE_RUNNING, 2)),
+        (ingest.IMPORT_READING_COMPLETE, {1: 11}, (query.IMPORT_STATE_RUNNING, 2)),
+        (ingest.IMPORT_READING_COMPLETE, {1: 10}, (query.IMPORT_STATE_DONE, 5)),
+        (ingest.IMPORT_READING_COMPLETE, {}, (query.IMPORT_STATE_DONE, 5)),
+        (ingest.IMPORT_READING_FAILED, {1: 11}, (query.IMPORT_STATE_FAILED, 2)),
+        (ingest.IMPORT_READING_FAILED, {1: 10}, (query.IMPORT_STATE_FAILED, 5)),
+    ],
+)
+async def test_an_import_is_done_when_all_of_it_is_read_and_scored(
+    readers: Suite, reading: int, token: dict[int, int], expected: tuple[int, int]
+) -> None:
+    with psycopg.connect(readers.settings.database_url) as connection:
+        connection.execute(
+            "INSERT INTO partitions (partition, position) VALUES (1, 10)"
+            " ON CONFLICT (partition) DO UPDATE SET position = excluded.position"
+        )
+        connection.execute(
+            "INSERT INTO imports (tenant_id, import_id, reading, rows_read, rows_rejected, reason, token)"
+            " VALUES ('demo', 'i1', %s, 100, 5, 'because', %s)",
+            [reading, encode_positions(token)],
+        )
+        for partition, accepted, duplicates, conflicts in ((1, 50, 1, 0), (2, 37, 1, 3)):
+            connection.execute(
+                "INSERT INTO import_counts VALUES ('demo', 'i1', %s, %s, %s, %s)",
+                [partition, accepted, duplicates, conflicts],
+            )
+    found = await readers.query.GetImport(query.GetImportRequest(import_id="i1"))
+    assert (found.state, found.duplicates) == expected
+    assert (found.rows_read, found.accepted, found.conflicts, found.rejected) == (100, 87, 3, 5)
+    assert found.reason == "because"
+
+
+async def test_the_refused_rows_of_an_import_come_in_the_order_of_the_file_page_by_page(readers: Suite) -> None:
+    refused = sorted((row, field) for row in (3, 20, 100) for field in ("", "lead_id", "ts"))
+    with psycopg.connect(readers.settings.database_url) as connection:
+        connection.execute("INSERT INTO imports (tenant_id, import_id) VALUES ('demo', 'i1')")
+        for row, field in reversed(refused):
+            connection.execute("INSERT INTO import_errors VALUES ('demo', 'i1', %s, %s, 'is bad')", [row, field])
+    found: list[tuple[int, str]] = []
+    page = ""
+    while True:
+        request = query.ListImportErrorsRequest(import_id="i1", page_size=2, page_token=page)
+        answer = await readers.query.ListImportErrors(request)
+        found += [(each.row, each.field) for each in answer.errors]
+        page = answer.next_page_token
+        if not page:
+            break
+    assert found == refused
 
 
 async def test_a_token_that_the_scorer_does_not_reach_ends_at_the_deadline_and_says_how_far_behind(

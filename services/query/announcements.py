@@ -1,0 +1,102 @@
+"""What scorers announce, in the form in which it is passed on: parsed once and serialized once for all watchers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from leadscore.query.v1 import query_service_pb2 as contract
+from leadscore.score.v1 import score_pb2
+from leadscore.stream.v1 import stream_pb2
+
+from services.query.places import Place
+from services.shared.bus import StreamMessage
+
+
+class Change:
+    """One change of a lead's score."""
+
+    __slots__ = ("_message", "behind", "lead_id", "place", "previous_grade", "previous_score", "update")
+
+    def __init__(self, update: score_pb2.ScoreUpdate, place: Place, behind: Place) -> None:
+        """`behind` is the place at which reading goes on after this change."""
+        # Read once: each reading of a message's field makes a new object.
+        self.lead_id = update.lead_id
+        self.previous_score = update.previous_score
+        self.previous_grade = update.previous_grade
+        self.update = update
+        self.place = place
+        self.behind = behind
+        self._message: bytes | None = None
+
+    @property
+    def score_max(self) -> int:
+        """The higher of the scores before and after."""
+        return max(self.update.score, self.previous_score)
+
+    @property
+    def regrades(self) -> bool:
+        """Whether the grade changed."""
+        return bool(self.update.grade != self.previous_grade)
+
+    @property
+    def message(self) -> bytes:
+        """The serialized message to watchers."""
+        if self._message is None:
+            self._message = message_to_watcher(self.behind, self.update)
+        return self._message
+
+
+class Announcement:
+    """Changes of one tenant that were committed together, with what tells at once that a watcher wants none of them."""
+
+    __slots__ = ("behind", "changes", "lead_ids", "place", "regrades", "score_max")
+
+    def __init__(self, message: StreamMessage, made_us: int) -> None:
+        updates = stream_pb2.ScoreAnnouncement.FromString(message.payload).updates
+        self.place = Place(made_us, message.sequence)
+        self.behind = Place(made_us, message.sequence + 1)
+        places = [*(Place(made_us, message.sequence, offset) for offset in range(len(updates))), self.behind]
+        self.changes = [
+            Change(update, place, behind) for update, (place, behind) in zip(updates, pairwise(places), strict=True)
+        ]
+        self.lead_ids = frozenset(change.lead_id for change in self.changes)
+        self.score_max = max((change.score_max for change in self.changes), default=0)
+        self.regrades = any(change.regrades for change in self.changes)
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which changes a watcher wants."""
+
+    lead_ids: frozenset[str] = frozenset()
+    min_score: int = 0
+    grade_changes_only: bool = False
+
+    def select(self, announcement: Announcement, since: Place) -> Sequence[Change]:
+        """The changes that a watcher wants, without those before `since`."""
+        if self._wants_none(announcement) or announcement.behind <= since:
+            return ()
+        changes = announcement.changes
+        if announcement.place < since:
+            changes = changes[since.offset :]
+        wants_all = not (self.lead_ids or self.min_score or self.grade_changes_only)
+        return changes if wants_all else [change for change in changes if self._wants(change)]
+
+    def _wants_none(self, announcement: Announcement) -> bool:
+        return (
+            (bool(self.lead_ids) and self.lead_ids.isdisjoint(announcement.lead_ids))
+            or announcement.score_max < self.min_score
+            or (self.grade_changes_only and not announcement.regrades)
+        )
+
+    def _wants(self, change: Change) -> bool:
+        return (
+            (not self.lead_ids or change.lead_id in self.lead_ids)
+            and change.score_max >= self.min_score
+            and (not self.grade_changes_only or change.regrades)
+        )
+
+
+def message_to_watcher(resume: Place, update: score_pb2.ScoreUpdate | None = None) -> bytes:
+    """A serialized message to a watcher; a heartbeat if there is no update."""
+    return contract.WatchScoresResponse(resume_token=resume.token, update=update).SerializeToString()
