@@ -1,8 +1,11 @@
 """`leadscore`: the commands. Each is imported when it is used, so that the others start at once."""
 
 import importlib
+from typing import Any
 
 import click
+
+from services.shared.errors import LeadscoreError
 
 COMMANDS = {
     "up": ("cli.up.command", "Starts the whole suite on this machine."),
@@ -34,6 +37,13 @@ class Commands(click.Group):
         """Lists the commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, meaning) for name, (_, meaning) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs a command. What goes wrong for a known reason is one sentence and exit code 1."""
+        try:
+            return super().invoke(ctx)
+        except LeadscoreError as error:
+            raise click.ClickException(str(error)) from None
 
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

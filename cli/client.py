@@ -10,67 +10,89 @@ import click
 import grpc
 from google.rpc import error_details_pb2, status_pb2
 
-from cli.doors import find_doors
+from cli.doors import Doors, find_doors
 from services.shared.credentials import AUTHORIZATION, TENANT
-from services.shared.errors import LeadscoreError
+from services.shared.errors import SettingError
 from services.shared.settings import Settings, read_settings
 
 CALL_DEADLINE_S = 30.0
-CONNECT_DEADLINE_S = 5.0
 DETAILS_KEY = "grpc-status-details-bin"
+OPTIONS = (
+    # A page of events may be larger than grpc's usual 4 MiB.
+    ("grpc.max_receive_message_length", -1),
+    # A peer that vanished without a word is noticed.
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    # A service that was restarted is reached again within a second; grpc would wait up to two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    # A proxy for the web is no way to a suite on this machine or in this network.
+    ("grpc.enable_http_proxy", 0),
+)
 
 
 @dataclass(frozen=True)
 class Suite:
-    """The suite that the commands talk to."""
+    """The suite that the commands talk to, and how they say who is asking."""
 
     settings: Settings
+    doors: Doors
     metadata: tuple[tuple[str, str], ...]
 
     def address(self, service: str) -> str:
-        """The gRPC address of a service."""
-        return self.settings.target(service)
+        """The address of a door, `host:port`."""
+        return str(getattr(self.doors, service))
 
     @contextmanager
     def channel(self, service: str) -> Iterator[grpc.Channel]:
         """A channel to a service."""
-        with grpc.insecure_channel(self.address(service)) as channel:
+        with grpc.insecure_channel(self.address(service), options=OPTIONS) as channel:
             yield channel
+
+    @contextmanager
+    def call(self, service: str) -> Iterator[grpc.Channel]:
+        """A channel to a service; a call that fails ends the command with a sentence and exit code 1."""
+        try:
+            with self.channel(service) as channel:
+                yield channel
+        except grpc.RpcError as error:
+            raise click.ClickException(self.sentence(error, service)) from None
+
+    def sentence(self, error: Any, service: str) -> str:
+        """What the failure of a call of `service` means for a person."""
+        code, said = error.code(), str(error.details() or "")
+        if (bad_request := _detail(error, error_details_pb2.BadRequest)) and bad_request.field_violations:
+            return "; ".join(f"{each.field}: {each.description}" for each in bad_request.field_violations)
+        if code == grpc.StatusCode.UNAUTHENTICATED:
+            return f"{said}; set LEADSCORE_API_KEY"
+        if said and _detail(error, error_details_pb2.ErrorInfo) is not None:
+            return said
+        if code == grpc.StatusCode.UNAVAILABLE:
+            remedy = f"start the suite (`make run`) or set LEADSCORE_{service.upper()}_ADDRESS"
+            return f"{service} does not answer at {self.address(service)}; {remedy}"
+        if code == grpc.StatusCode.DEADLINE_EXCEEDED:
+            return f"{service} at {self.address(service)} did not answer in time; `leadscore doctor` says more"
+        return f"{service} at {self.address(service)}: {said or 'failed'} ({code.name})"
 
 
 def find_suite(tenant: str | None) -> Suite:
-    """The suite that the environment names, or the one that runs in the data folder."""
-    settings = find_doors(read_settings(), dict(os.environ))
-    key = settings.api_key or settings.admin_key
-    metadata = [(AUTHORIZATION, f"Bearer {key}")] if key else []
+    """The suite that the environment names, or the one that runs in the data folder. Raises SettingError."""
+    settings = read_settings()
+    metadata = []
+    if key := settings.api_key or settings.admin_key:
+        name = "LEADSCORE_API_KEY" if settings.api_key else "LEADSCORE_ADMIN_KEY"
+        metadata.append((AUTHORIZATION, f"Bearer {_printable(name, key)}"))
     if tenant:
-        metadata.append((TENANT, tenant))
-    return Suite(settings, tuple(metadata))
+        metadata.append((TENANT, _printable("--tenant", tenant)))
+    return Suite(settings, find_doors(settings, os.environ), tuple(metadata))
 
 
-@contextmanager
-def sentences(suite: Suite) -> Iterator[None]:
-    """Turns what can go wrong into one sentence and exit code 1."""
-    try:
-        yield
-    except grpc.RpcError as error:
-        raise click.ClickException(sentence_of(error, suite)) from None
-    except LeadscoreError as error:
-        raise click.ClickException(str(error)) from None
-
-
-def sentence_of(error: Any, suite: Suite) -> str:
-    """What a failed call means for a person."""
-    code = error.code()
-    if code == grpc.StatusCode.UNAVAILABLE and _detail(error, error_details_pb2.ErrorInfo) is None:
-        gateway = f"{suite.settings.host}:{suite.settings.gateway_port}"
-        return f"no suite answers ({error.details()}); is it running? `make run` starts one (expected at {gateway})"
-    if code == grpc.StatusCode.UNAUTHENTICATED:
-        return f"{error.details()}; set LEADSCORE_API_KEY"
-    bad_request = _detail(error, error_details_pb2.BadRequest)
-    if bad_request is not None and bad_request.field_violations:
-        return "; ".join(f"{each.field}: {each.description}" for each in bad_request.field_violations)
-    return str(error.details() or code.name.lower())
+def _printable(name: str, text: str) -> str:
+    """Only such text can be sent in metadata."""
+    if not (text.isascii() and text.isprintable()):
+        raise SettingError(f"{name} must be printable ASCII")
+    return text
 
 
 def _detail(error: Any, kind: type[Any]) -> Any:

@@ -7,58 +7,61 @@ from leadscore.query.v1 import query_service_pb2_grpc
 from leadscore.score.v1 import score_pb2
 from leadscore.scorer.v1 import scorer_service_pb2 as scorer
 from leadscore.scorer.v1 import scorer_service_pb2_grpc
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from cli.client import CALL_DEADLINE_S, find_suite, sentences
-from cli.options import json_option, tenant_option
+from cli.client import CALL_DEADLINE_S, find_suite
+from cli.options import Lead, json_option, tenant_option
+from cli.screen import screen
 
 CHANGES = 10
 """Changes shown below the explanation."""
 
 
 @click.command("explain")
-@click.argument("lead")
+@click.argument("lead", type=Lead())
 @tenant_option
 @json_option
 def command(lead: str, tenant: str | None, as_json: bool) -> None:
     """Shows why LEAD's score is what it is: every rule and every bound, adding up to the score."""
     suite = find_suite(tenant)
-    with sentences(suite):
-        with suite.channel("scorer") as channel:
-            stub = scorer_service_pb2_grpc.ScorerServiceStub(channel)
-            request = scorer.ExplainScoreRequest(lead_id=lead)
-            why = stub.ExplainScore(request, timeout=CALL_DEADLINE_S, metadata=suite.metadata)
-        with suite.channel("query") as channel:
-            reads = query_service_pb2_grpc.QueryServiceStub(channel)
-            changes = query.ListHistoryRequest(lead_id=lead, page_size=CHANGES)
-            history = reads.ListHistory(changes, timeout=CALL_DEADLINE_S, metadata=suite.metadata)
+    with suite.call("scorer") as channel:
+        stub = scorer_service_pb2_grpc.ScorerServiceStub(channel)
+        request = scorer.ExplainScoreRequest(lead_id=lead)
+        why = stub.ExplainScore(request, timeout=CALL_DEADLINE_S, metadata=suite.metadata)
     if as_json:
         click.echo(MessageToJson(why, always_print_fields_with_no_presence=True))
         return
-    console = Console()
+    with suite.call("query") as channel:
+        reads = query_service_pb2_grpc.QueryServiceStub(channel)
+        changes = query.ListHistoryRequest(lead_id=lead, page_size=CHANGES)
+        history = reads.ListHistory(changes, timeout=CALL_DEADLINE_S, metadata=suite.metadata)
+    console = screen()
     title = f"{escape(why.lead_id)}: {why.score} points, grade {why.grade}"
     console.print(f"[bold]{title}[/] (engagement {why.engagement}, fit {why.fit}, model {why.model_version})")
-    console.print(_why(why))
-    console.print(_history(history))
+    console.print(why_table(why))
+    console.print(history_table(history))
 
 
-def _why(why: scorer.ExplainScoreResponse) -> Table:
-    each_points = {rule.rule: rule.points_each for rule in why.rules}
+def why_table(why: scorer.ExplainScoreResponse) -> Table:
+    """Each line of the score; what a rule would give without its own bounds stands beside what it gives."""
+    rules = {rule.rule: rule for rule in why.rules}
     table = Table(header_style="bold", show_footer=True)
     table.add_column("Rule", footer="score")
-    table.add_column("Events", justify="right")
-    table.add_column("Points each", justify="right")
+    for name in ("Events", "Points each", "Unbounded"):
+        table.add_column(name, justify="right")
     table.add_column("Points", justify="right", footer=str(why.score))
     for line in why.contributions:
+        rule = rules.get(line.rule)
         count = str(line.count) if line.count else ""
-        each = f"{each_points[line.rule]:g}" if line.rule in each_points else ""
-        table.add_row(escape(line.rule), count, each, f"{line.points:+g}")
+        each = f"{rule.points_each:g}" if rule else ""
+        raw = f"{rule.raw:+g}" if rule and rule.raw != rule.points else ""
+        table.add_row(escape(line.rule), count, each, raw, f"{line.points:+g}")
     return table
 
 
-def _history(history: query.ListHistoryResponse) -> Table:
+def history_table(history: query.ListHistoryResponse) -> Table:
+    """The newest rows of the ledger."""
     table = Table(title="Newest changes", title_justify="left", header_style="bold")
     table.add_column("Recorded (UTC)")
     table.add_column("Cause")

@@ -1,13 +1,13 @@
 """`leadscore load`: events from a file, streamed in batches; may be run again at any time."""
 
 import asyncio
-import csv
 import json
-import sys
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import click
 import grpc
@@ -20,19 +20,21 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from cli.client import CALL_DEADLINE_S, Suite, find_suite, sentence_of, sentences
+from cli.client import CALL_DEADLINE_S, OPTIONS, Suite, find_suite
 from cli.options import json_option, tenant_option
-from intake.chunks import read_chunks
-from intake.errors import ImportFailed, IntakeError
-from intake.importing import ImportSummary, new_import_id, run_import
+from cli.refused import Refused
+from cli.source import Source, open_source
+from intake.errors import ImportFailed, MappingRefused
+from intake.importing import ImportSummary, run_import
 from intake.importing import Progress as Progressed
 from intake.mapping import DELIMITERS, FORMATS, Mapping, build_mapping
-from intake.rows import RejectedRow
 
-REJECTIONS_SHOWN = 10
-"""On the screen; --errors has all of them."""
 SCORED_DEADLINE_S = 600.0
 """How long the scorer may take for the rest after the last row was sent."""
+LOOK_INTERVAL_S = 0.5
+"""How often an import is looked at that is not done although all of it is scored."""
+PASSING = (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+AGAIN = "it can be run again at any time"
 
 
 class Pairs(click.ParamType[dict[str, str]]):
@@ -44,11 +46,29 @@ class Pairs(click.ParamType[dict[str, str]]):
         """The pairs as a dictionary."""
         if isinstance(value, dict):
             return value
-        pairs = [part.partition("=") for part in str(value).split(",")]
-        for name, equals, _ in pairs:
+        pairs: dict[str, str] = {}
+        for part in str(value).split(","):
+            name, equals, column = (piece.strip() for piece in part.partition("="))
             if not name or not equals:
                 self.fail(f"{value!r} is not like lead_id=user_id,occurred_at=ts", param, ctx)
-        return {name.strip(): column.strip() for name, _, column in pairs}
+            if name in pairs:
+                self.fail(f"{name!r} stands twice in {value!r}", param, ctx)
+            pairs[name] = column
+        return pairs
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a file's rows, as the suite counts them."""
+
+    import_id: str
+    rows_read: int
+    accepted: int
+    duplicates: int
+    conflicts: int
+    rejected: int
+    seconds: float
+    """From the first byte read to the last row sent."""
 
 
 @click.command("load")
@@ -78,7 +98,6 @@ def command(
 
     Can be run again at any time: what is known already counts once. Exit code 1 if rows were refused.
     """
-    suite = find_suite(tenant)
     try:
         mapping = build_mapping(
             columns=columns,
@@ -88,19 +107,20 @@ def command(
             format=format_ or "",
             delimiter=delimiter or "",
         )
-    except IntakeError as error:
-        raise click.ClickException(str(error)) from None
-    console = Console(stderr=True)
-    with ExitStack() as stack, sentences(suite):
-        refused = _Refused(errors, stack)
-        opened = sys.stdin.buffer if str(file) == "-" else stack.enter_context(file.open("rb"))
-        size = None if str(file) == "-" else file.stat().st_size
-        shown = asyncio.run(_load(suite, opened, file.name, size, mapping, refused, console))
+    except MappingRefused as error:
+        raise click.ClickException(error.reason) from None
+    suite, console = find_suite(tenant), Console(stderr=True)
+    with ExitStack() as stack:
+        source, refused = open_source(file, stack), Refused(errors, stack)
+        try:
+            outcome = asyncio.run(_load(suite, source, mapping, refused, console))
+        except KeyboardInterrupt:
+            raise click.ClickException(f"interrupted; what was sent is kept, and {AGAIN}") from None
     if as_json:
-        click.echo(json.dumps(shown))
+        click.echo(json.dumps(asdict(outcome)))
     else:
-        _show(shown, refused, console)
-    if shown["rejected"]:
+        _show(outcome, source.name, refused, console)
+    if outcome.rejected:
         raise SystemExit(1)
 
 
@@ -114,58 +134,40 @@ def _types(pairs: tuple[str, ...]) -> dict[str, str]:
     return types
 
 
-class _Refused:
-    """The refused rows: the first few for the screen, all of them for a file."""
-
-    def __init__(self, path: Path | None, stack: ExitStack) -> None:
-        self.first: list[RejectedRow] = []
-        self._writer = None
-        if path is not None:
-            try:
-                opened = stack.enter_context(path.open("w", newline="", encoding="utf-8"))
-            except OSError as error:
-                raise click.ClickException(f"{path} cannot be written: {error.strerror}") from None
-            self._writer = csv.writer(opened)
-            self._writer.writerow(["row", "field", "description"])
-
-    def add(self, row: RejectedRow) -> None:
-        """Notes a refused row."""
-        if len(self.first) < REJECTIONS_SHOWN:
-            self.first.append(row)
-        if self._writer is not None:
-            self._writer.writerow([row.row, row.field, row.description])
-
-
-async def _load(
-    suite: Suite, opened: BinaryIO, name: str, size: int | None, mapping: Mapping, refused: _Refused, console: Console
-) -> dict[str, Any]:
-    """Sends the file and waits until all of it is scored. Answers the counts."""
-    async with aio.insecure_channel(suite.address("ingest")) as channel:
+async def _load(suite: Suite, source: Source, mapping: Mapping, refused: Refused, console: Console) -> Outcome:
+    """Sends the file and waits until all of it is scored."""
+    began = time.monotonic()
+    async with aio.insecure_channel(suite.address("ingest"), options=OPTIONS) as channel:
         with _progress(console) as bar:
-            tell = _teller(bar, size)
             try:
                 summary = await run_import(
                     ingest_service_pb2_grpc.IngestServiceStub(channel),
-                    read_chunks(opened),
+                    source.chunks(),
                     mapping=mapping,
-                    file_name=name[:200],
-                    import_id=new_import_id(),
+                    file_name=source.name,
                     metadata=suite.metadata,
-                    progress=tell,
+                    progress=_teller(bar, source.size_bytes),
                     rejected=refused.add,
                 )
             except ImportFailed as failed:
                 raise click.ClickException(_failure(failed, suite)) from None
-    return await _scored(suite, summary, console)
+    seconds = time.monotonic() - began
+    try:
+        found = await _scored(suite, summary, console)
+    except aio.AioRpcError as error:
+        raise click.ClickException(f"all rows are sent, but not counted: {suite.sentence(error, 'query')}") from None
+    counts = (found.rows_read, found.accepted, found.duplicates, found.conflicts, found.rejected)
+    return Outcome(found.import_id, *counts, seconds=round(seconds, 3))
 
 
 def _progress(console: Console) -> Progress:
     rate = TextColumn("{task.fields[rows]:,} rows, {task.fields[rate]:,.0f}/s")
-    return Progress(BarColumn(), DownloadColumn(), rate, TimeElapsedColumn(), console=console, transient=True)
+    columns = (BarColumn(), DownloadColumn(), rate, TimeElapsedColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
-def _teller(bar: Progress, size: int | None) -> Callable[[Progressed], None]:
-    task = bar.add_task("load", total=size, rows=0, rate=0.0)
+def _teller(bar: Progress, size_bytes: int | None) -> Callable[[Progressed], None]:
+    task = bar.add_task("load", total=size_bytes, rows=0, rate=0.0)
 
     def tell(at: Progressed) -> None:
         elapsed = bar.tasks[0].elapsed or 0
@@ -175,48 +177,51 @@ def _teller(bar: Progress, size: int | None) -> Callable[[Progressed], None]:
     return tell
 
 
-async def _scored(suite: Suite, summary: ImportSummary, console: Console) -> dict[str, Any]:
+def _failure(failed: ImportFailed, suite: Suite) -> str:
+    cause = failed.__cause__
+    reason = suite.sentence(cause, "ingest") if isinstance(cause, aio.AioRpcError) else failed.reason
+    kept = failed.summary.accepted + failed.summary.duplicates
+    return f"{reason} ({kept:,} rows before that are kept; {AGAIN})" if kept else reason
+
+
+async def _scored(suite: Suite, summary: ImportSummary, console: Console) -> query.Import:
     """Waits until the scorer has got to the end of the import, and answers what it found."""
-    deadline = asyncio.get_running_loop().time() + SCORED_DEADLINE_S
-    request = query.GetImportRequest(import_id=summary.import_id, consistency_token=summary.consistency_token)
+    deadline = time.monotonic() + SCORED_DEADLINE_S
     with console.status("scoring ..."):
-        async with aio.insecure_channel(suite.address("query")) as channel:
+        async with aio.insecure_channel(suite.address("query"), options=OPTIONS) as channel:
             stub = query_service_pb2_grpc.QueryServiceStub(channel)
             while True:
                 try:
-                    call = stub.GetImport(
-                        request, timeout=CALL_DEADLINE_S, metadata=suite.metadata, wait_for_ready=True
-                    )
-                    return _counts(await call)
+                    found = await _import(stub, suite, summary)
+                    if found.state != query.IMPORT_STATE_RUNNING or time.monotonic() > deadline:
+                        return found
                 except aio.AioRpcError as error:
-                    passing = (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE)
-                    if error.code() not in passing or asyncio.get_running_loop().time() > deadline:
+                    if error.code() not in PASSING or time.monotonic() > deadline:
                         raise
+                await asyncio.sleep(LOOK_INTERVAL_S)
 
 
-def _counts(found: query.Import) -> dict[str, Any]:
-    names = ("rows_read", "accepted", "duplicates", "conflicts", "rejected")
-    return {"import_id": found.import_id, **{name: getattr(found, name) for name in names}}
+async def _import(stub: Any, suite: Suite, summary: ImportSummary) -> query.Import:
+    request = query.GetImportRequest(import_id=summary.import_id, consistency_token=summary.consistency_token)
+    call = stub.GetImport(request, timeout=CALL_DEADLINE_S, metadata=suite.metadata, wait_for_ready=True)
+    found: query.Import = await call
+    return found
 
 
-def _failure(failed: ImportFailed, suite: Suite) -> str:
-    if isinstance(failed.__cause__, aio.AioRpcError):
-        return sentence_of(failed.__cause__, suite)
-    kept = failed.summary.accepted + failed.summary.duplicates
-    return f"{failed.reason}" + (f" ({kept} rows before that are kept; run it again at any time)" if kept else "")
-
-
-def _show(shown: dict[str, Any], refused: _Refused, console: Console) -> None:
+def _show(outcome: Outcome, name: str, refused: Refused, console: Console) -> None:
+    rate = outcome.rows_read / outcome.seconds if outcome.seconds else 0.0
+    console.print(f"{name}: sent in {outcome.seconds:.1f} s, {rate:,.0f} rows/s", markup=False, highlight=False)
     table = Table(show_header=False)
     table.add_column()
     table.add_column(justify="right")
-    for name in ("rows_read", "accepted", "duplicates", "conflicts", "rejected"):
-        table.add_row(name.replace("_", " "), f"{shown[name]:,}")
+    for field in ("rows_read", "accepted", "duplicates", "conflicts", "rejected"):
+        table.add_row(field.replace("_", " "), f"{getattr(outcome, field):,}")
     console.print(table)
-    if shown["conflicts"]:
+    if outcome.conflicts:
         console.print("Conflicts are ids with two contents: the first stands, `leadscore quarantine` shows the others.")
-    for row in refused.first:
+    for row in sorted(refused.first):
         field = f"{row.field}: " if row.field else ""
-        console.print(f"  row {row.row}: {escape(field + row.description)}", highlight=False)
-    if shown["rejected"] > len(refused.first):
-        console.print(f"  ... and {shown['rejected'] - len(refused.first)} more; --errors FILE writes all of them")
+        console.print(f"  row {row.row}: {escape(field + row.description)}", highlight=False, soft_wrap=True)
+    if outcome.rejected > refused.count_shown:
+        more = outcome.rejected - refused.count_shown
+        console.print(f"  ... and {more:,} more rows; {refused.where_all_are}")

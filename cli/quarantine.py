@@ -4,12 +4,12 @@ import click
 from google.protobuf.json_format import MessageToJson
 from leadscore.scorer.v1 import scorer_service_pb2 as scorer
 from leadscore.scorer.v1 import scorer_service_pb2_grpc
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from cli.client import CALL_DEADLINE_S, find_suite, sentences
+from cli.client import CALL_DEADLINE_S, find_suite
 from cli.options import json_option, tenant_option
+from cli.screen import screen
 
 ITEMS_MAX = 1_000
 """One page."""
@@ -22,7 +22,7 @@ ITEMS_MAX = 1_000
 def command(number: int, tenant: str | None, as_json: bool) -> None:
     """Shows the events that were set apart, newest first: ids with two contents, and what could not be processed."""
     suite = find_suite(tenant)
-    with sentences(suite), suite.channel("scorer") as channel:
+    with suite.call("scorer") as channel:
         stub = scorer_service_pb2_grpc.ScorerServiceStub(channel)
         request = scorer.ListQuarantineRequest(page_size=number)
         answer = stub.ListQuarantine(request, timeout=CALL_DEADLINE_S, metadata=suite.metadata)
@@ -35,4 +35,4 @@ def command(number: int, tenant: str | None, as_json: bool) -> None:
     for item in answer.items:
         reason = scorer.QuarantineReason.Name(item.reason).removeprefix("QUARANTINE_REASON_").lower()
         table.add_row(escape(item.event_id), escape(item.lead_id), reason, escape(item.standing_lead_id))
-    Console().print(table)
+    screen().print(table)

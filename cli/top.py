@@ -4,12 +4,12 @@ import click
 from google.protobuf.json_format import MessageToJson
 from leadscore.query.v1 import query_service_pb2 as query
 from leadscore.query.v1 import query_service_pb2_grpc
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from cli.client import CALL_DEADLINE_S, find_suite, sentences
+from cli.client import CALL_DEADLINE_S, find_suite
 from cli.options import json_option, tenant_option
+from cli.screen import screen
 
 LEADS_MAX = 1_000
 """One page of the leaderboard."""
@@ -22,14 +22,14 @@ LEADS_MAX = 1_000
 def command(number: int, tenant: str | None, as_json: bool) -> None:
     """Shows the leaderboard."""
     suite = find_suite(tenant)
-    with sentences(suite), suite.channel("query") as channel:
+    with suite.call("query") as channel:
         stub = query_service_pb2_grpc.QueryServiceStub(channel)
         request = query.ListLeaderboardRequest(page_size=number)
         board = stub.ListLeaderboard(request, timeout=CALL_DEADLINE_S, metadata=suite.metadata)
     if as_json:
         click.echo(MessageToJson(board, always_print_fields_with_no_presence=True))
     else:
-        Console().print(leaderboard_table(board))
+        screen().print(leaderboard_table(board))
 
 
 def leaderboard_table(board: query.ListLeaderboardResponse) -> Table:

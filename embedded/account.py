@@ -48,3 +48,14 @@ def make_reachable(path: Path) -> None:
         mode = folder.stat().st_mode
         if not mode & stat.S_IXOTH:
             folder.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)
+
+
+def make_readable(programs: Path) -> None:
+    """Lets everybody run the programs below a folder, should they have been installed for their owner alone."""
+    reachable = stat.S_IROTH | stat.S_IXOTH
+    if programs.stat().st_mode & reachable == reachable:
+        return
+    for path in (programs, *programs.rglob("*")):
+        mode = stat.S_IMODE(path.stat().st_mode)
+        # What its owner may run, everybody may.
+        path.chmod(mode | stat.S_IROTH | (stat.S_IXOTH if mode & stat.S_IXUSR else 0))

@@ -110,7 +110,7 @@ class Child:
                 os.kill(self.pid, number)
 
     async def stop(self, *signals: signal.Signals, grace_s: float = STOP_GRACE_S) -> None:
-        """Sends each of `signals` (default: SIGTERM) until one has ended the program within `grace_s`; then kills it."""
+        """Sends each of `signals` (default: SIGTERM) until one ended the program within `grace_s`; then kills it."""
         for number in signals or (signal.SIGTERM,):
             if not self.alive:
                 return
@@ -141,7 +141,7 @@ async def end_leftovers(folder: Path) -> None:
     """
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(LEFTOVERS_GRACE_S):
-            while _processes_in(folder):
+            while _processes_in(folder):  # noqa: ASYNC110  # Nobody tells when processes that are not children end.
                 await asyncio.sleep(LEFTOVERS_LOOK_S)
     for pid in _processes_in(folder):
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -149,10 +149,10 @@ async def end_leftovers(folder: Path) -> None:
 
 
 def _processes_in(folder: Path) -> list[int]:
-    """The processes whose working directory is `folder`; none where the system does not tell (it is Linux that does)."""
+    """The processes whose working directory is `folder`; none where the system does not tell (Linux does)."""
     inside = []
     for entry in Path("/proc").glob("[0-9]*/cwd"):
         with contextlib.suppress(OSError):
-            if Path(os.readlink(entry)) == folder:
+            if entry.readlink() == folder:
                 inside.append(int(entry.parent.name))
     return inside

@@ -19,6 +19,7 @@ START_DEADLINE_S = 120.0
 LOOK_S = 0.02
 """How often a starting server is asked whether it is ready."""
 HEALTH_TIMEOUT_S = 3.0
+STOP_GRACE_S = 5.0
 MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
 """Twice the largest request that ingest takes, as one message."""
 STORE_BYTES_MAX = 1 << 40
@@ -113,7 +114,7 @@ class NatsServer:
             max_payload=MAX_PAYLOAD_BYTES,
             user=USER,
             password=json.dumps(self._password),
-            store=json.dumps(str(self._folder / "store")),
+            store=json.dumps(str(self._folder / "store"), ensure_ascii=False),
             store_bytes_max=STORE_BYTES_MAX,
         )
         write_private(self._config, text)
@@ -136,7 +137,7 @@ class NatsServer:
     async def stop(self) -> None:
         """Stops it in order and gives its ports back. Does nothing if it does not run."""
         if self._child is not None:
-            await self._child.stop()
+            await self._child.stop(grace_s=STOP_GRACE_S)
         for port in (self._port, self._monitor_port):
             if port is not None:
                 port.release()

@@ -7,6 +7,10 @@ import sys
 from embedded.child import StartError
 
 
+class NoSuchAddress(StartError):
+    """The address is none of this machine."""
+
+
 class ReservedPort:
     """A port on one address, bound but not listened on.
 
@@ -15,14 +19,16 @@ class ReservedPort:
     """
 
     def __init__(self, host: str, port: int) -> None:
-        """Reserves `port`, 0 for a free one. Raises StartError if it is taken or may not be used."""
+        """Reserves `port`, 0 for a free one. Raises StartError if it is taken or may not be used, NoSuchAddress if it
+        is `host` that is wrong.
+        """
         self._socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             self._socket.bind((host, port))
         except OSError as error:
             self._socket.close()
-            raise StartError(_refusal(host, port, error)) from error
+            raise _refusal(host, port, error) from error
         self.number: int = self._socket.getsockname()[1]
         if sys.platform != "linux":
             self._socket.close()
@@ -32,11 +38,11 @@ class ReservedPort:
         self._socket.close()
 
 
-def _refusal(host: str, port: int, error: OSError) -> str:
+def _refusal(host: str, port: int, error: OSError) -> StartError:
     if error.errno == errno.EADDRINUSE:
-        return f"port {port} on {host} is taken by another program"
+        return StartError(f"port {port} on {host} is taken by another program")
     if error.errno == errno.EACCES:
-        return f"port {port} on {host} may not be used by this user"
+        return StartError(f"port {port} on {host} may not be used by this user")
     if error.errno == errno.EADDRNOTAVAIL or isinstance(error, socket.gaierror):
-        return f"{host} is not an address of this machine"
-    return f"port {port} on {host} cannot be used: {error.strerror}"
+        return NoSuchAddress(f"{host} is not an address of this machine")
+    return StartError(f"port {port} on {host} cannot be used: {error.strerror}")

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
-from embedded.account import database_user, give_to, make_reachable
+from embedded.account import database_user, give_to, make_reachable, make_readable
 from embedded.child import Child, StartError, User, end_leftovers
 from embedded.ports import ReservedPort
 from embedded.secret import read_or_make
@@ -26,7 +26,7 @@ INIT_DEADLINE_S = 120.0
 LOOK_S = 0.02
 """How often a starting server is asked whether it is ready."""
 HEALTH_TIMEOUT_S = 5.0
-STOP_GRACE_S = 6.0
+STOP_GRACE_S = 5.0
 """For each way to stop: in order, then at once."""
 CONNECTIONS_MAX = 100
 
@@ -64,16 +64,16 @@ host all all {host}/32 scram-sha-256
 class Postgres:
     """A PostgreSQL on this machine, whose data lives in `folder`. One object at a time may use a folder.
 
-    It listens on the loopback address only, and asks for passwords that are in `folder`. When this process is root's, it
-    runs as a user of its own, as it must. After `kill` or when it died by itself it keeps its port, so that `start` brings
-    it back where its clients expect it.
+    It listens on the loopback address only, and asks for passwords that are in `folder`. When this process is root's,
+    it runs as a user of its own, as it must. After `kill` or when it died by itself it keeps its port, so that `start`
+    brings it back where its clients expect it.
     """
 
     name = "postgres"
 
     def __init__(self, folder: Path, port: int = 0, *, log: Path | None = None, fsync: bool = True) -> None:
-        """`port` 0 stands for a free one. The log goes to `log`, by default into `folder`. Without `fsync` it is faster,
-        and what is committed survives a kill of PostgreSQL, but not a fall of the machine: for tests.
+        """`port` 0 stands for a free one. The log goes to `log`, by default into `folder`. Without `fsync` it is
+        faster, and what is committed survives a kill of PostgreSQL, but not a fall of the machine: for tests.
         """
         self._folder = folder.absolute()
         self._port_number = port
@@ -140,7 +140,8 @@ class Postgres:
         """Creates the files of an empty server, whole or not at all."""
         if user is not None:
             make_reachable(self._cluster)
-            make_reachable(_programs() / "postgres")
+            make_reachable(_programs())
+            make_readable(_programs().parent)
         if self._cluster.exists():
             _check_version(self._cluster)
             return

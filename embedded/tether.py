@@ -28,7 +28,7 @@ def main() -> None:
         raise OSError(ctypes.get_errno(), "prctl")
     if os.getppid() != parent:
         raise SystemExit(ORPHANED)
-    os.execv(sys.argv[5], sys.argv[5:])
+    os.execv(sys.argv[5], sys.argv[5:])  # noqa: S606  # The program comes from our own code.
 
 
 main()

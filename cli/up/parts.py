@@ -12,6 +12,9 @@ from embedded.child import Child
 from embedded.probe import http_status
 
 HEALTH_TIMEOUT_S = 3.0
+STOP_GRACE_S = 6.0
+"""A little more than the services give calls under way to end."""
+OPTIONS = (("grpc.enable_http_proxy", 0),)
 
 
 class Part(Protocol):
@@ -28,7 +31,7 @@ class Part(Protocol):
         """Whether its process runs."""
 
     async def start(self) -> None:
-        """Starts it."""
+        """Starts it. Raises StartError."""
 
     async def healthy(self) -> bool:
         """Whether it answers."""
@@ -43,10 +46,10 @@ class Part(Protocol):
 class ServicePart:
     """One of the suite's own processes."""
 
-    def __init__(self, name: str, module: str, host: str, port: int, log: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, name: str, module: str, address: str, log: Path, environment: Mapping[str, str]) -> None:
+        """`address` is where it is asked how it is, `host:port`."""
         self.name = name
-        self.host = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104  # Where it is asked, not where it listens.
-        self.port = port
+        self._address = address
         self._child = Child(name, [sys.executable, "-m", module], log=log, environment=environment)
 
     @property
@@ -65,15 +68,14 @@ class ServicePart:
 
     async def healthy(self) -> bool:
         """Whether the process answers; what it needs from others may be away."""
-        return await self.serves("")
+        return await self._serves("")
 
     async def ready(self) -> bool:
         """Whether it is ready."""
-        return await self.serves(f"leadscore.{self.name}.v1.{self.name.capitalize()}Service")
+        return await self._serves(f"leadscore.{self.name}.v1.{self.name.capitalize()}Service")
 
-    async def serves(self, service: str) -> bool:
-        """Whether it says SERVING for a name."""
-        async with aio.insecure_channel(f"{self.host}:{self.port}") as channel:
+    async def _serves(self, service: str) -> bool:
+        async with aio.insecure_channel(self._address, options=OPTIONS) as channel:
             stub: Any = health_pb2_grpc.HealthStub(channel)
             try:
                 request = health_pb2.HealthCheckRequest(service=service)
@@ -84,7 +86,7 @@ class ServicePart:
 
     async def stop(self) -> None:
         """Stops it in order."""
-        await self._child.stop()
+        await self._child.stop(grace_s=STOP_GRACE_S)
 
     async def kill(self) -> None:
         """Ends it at once."""
@@ -96,8 +98,12 @@ class GatewayPart(ServicePart):
 
     async def healthy(self) -> bool:
         """Whether the process answers."""
-        return await http_status(self.host, self.port, "/healthz", HEALTH_TIMEOUT_S) == 200
+        return await self._says_ok("/healthz")
 
     async def ready(self) -> bool:
         """Whether it and all behind it are ready."""
-        return await http_status(self.host, self.port, "/readyz", HEALTH_TIMEOUT_S) == 200
+        return await self._says_ok("/readyz")
+
+    async def _says_ok(self, path: str) -> bool:
+        host, _, port = self._address.rpartition(":")
+        return await http_status(host.strip("[]"), int(port), path, HEALTH_TIMEOUT_S) == 200

@@ -7,6 +7,9 @@ from collections.abc import Callable
 from cli.up.parts import Part
 from embedded.child import StartError
 
+Say = Callable[[str], None]
+"""Tells the user a line."""
+
 LOOK_INTERVAL_S = 2.0
 """How often a part is asked whether it is well."""
 UNWELL_MAX = 3
@@ -17,7 +20,7 @@ WELL_FOR_S = 60.0
 """A part that ran so long before it failed starts again without a grown wait."""
 
 
-async def keep_running(part: Part, say: Callable[[str], None]) -> None:
+async def keep_running(part: Part, say: Say) -> None:
     """Watches a part that was started, and starts it again whenever need be, for ever."""
     loop = asyncio.get_running_loop()
     wait_s = WAIT_S_MIN
@@ -45,15 +48,12 @@ async def _failure(part: Part) -> str:
         done, _ = await asyncio.wait([ending], timeout=LOOK_INTERVAL_S)
         ending.cancel()
         if done:
-            return f"has ended ({_exit(ending.result())}{_last_words(part)})"
+            return f"has ended ({_exit(ending.result(), part)})"
         unwell = 0 if await part.healthy() else unwell + 1
     return "does not answer"
 
 
-def _exit(code: int) -> str:
-    return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-
-
-def _last_words(part: Part) -> str:
-    words = part.child.last_words()
-    return f": {words}" if words else ""
+def _exit(code: int, part: Part) -> str:
+    if code < 0:
+        return f"killed by {signal.Signals(-code).name}"
+    return f"exit code {code}: {part.child.last_words()}" if code else "exit code 0"

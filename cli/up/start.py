@@ -1,0 +1,133 @@
+"""Starts the parts of a suite: the servers, then the database's tables, then the services."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+
+from cli.doors import listening_doors
+from cli.up.folder import LOGS
+from cli.up.parts import GatewayPart, Part, ServicePart
+from embedded.child import Child, StartError
+from embedded.nats import NatsServer
+from embedded.postgres import Postgres
+from services.shared.settings import SETTINGS, Settings
+
+READY_DEADLINE_S = 60.0
+"""From the start of the services until all of them are ready."""
+PREPARE_DEADLINE_S = 300.0
+"""Migrations of a large database take their time."""
+LOOK_INTERVAL_S = 0.05
+NEED_NO_TABLES = ("ingest", "gateway")
+"""These start while the database is prepared."""
+
+
+async def start_parts(settings: Settings, stack: AsyncExitStack, parts: list[Part]) -> None:
+    """Starts everything and adds it to `parts`; it is stopped when the stack is left, the gateway first and the servers
+    last. Raises StartError for what does not get ready.
+    """
+    settings = await _start_servers(settings, stack, parts)
+    services = _services(settings)
+    stack.push_async_callback(_stop, services[:-1])
+    stack.push_async_callback(_stop, services[-1:])
+    parts += services
+    for service in services:
+        if service.name in NEED_NO_TABLES:
+            await service.start()
+    await _prepare(settings)
+    for service in services:
+        if service.name not in NEED_NO_TABLES:
+            await service.start()
+    await _wait_until_ready(services)
+
+
+async def _start_servers(settings: Settings, stack: AsyncExitStack, parts: list[Part]) -> Settings:
+    """Starts the servers that are not given, both at a time, and answers the settings with where they are."""
+    servers: list[Part] = []
+    if not settings.nats_url:
+        nats = NatsServer(settings.data_dir / "nats", log=_log(settings, NatsServer.name))
+        servers.append(nats)
+    if not settings.database_url:
+        postgres = Postgres(settings.data_dir / "postgres", log=_log(settings, Postgres.name))
+        servers.append(postgres)
+    stack.push_async_callback(_stop, servers)
+    parts += servers
+    starts = [asyncio.create_task(server.start()) for server in servers]
+    try:
+        await asyncio.gather(*starts)
+    finally:
+        for start in starts:
+            start.cancel()
+        await asyncio.gather(*starts, return_exceptions=True)
+    return replace(
+        settings,
+        nats_url=settings.nats_url or nats.url,
+        database_url=settings.database_url or postgres.url,
+    )
+
+
+def _services(settings: Settings) -> list[ServicePart]:
+    """The suite's own processes; the gateway, which needs the others, is the last."""
+    doors, environment = listening_doors(settings), environment_of(settings)
+
+    def part(kind: type[ServicePart], name: str, module: str) -> ServicePart:
+        return kind(name, module, getattr(doors, name), _log(settings, name), environment)
+
+    services = [part(ServicePart, name, f"services.{name}") for name in ("ingest", "scorer", "query")]
+    return [*services, part(GatewayPart, "gateway", "gateway")]
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """The settings as a child reads them, without the keys of whoever started the suite."""
+    settings = replace(settings, api_key="", admin_key="")
+    values = {each.metadata["variable"]: getattr(settings, each.name) for each in SETTINGS}
+    shown = {name: str(int(value)) if isinstance(value, bool) else str(value) for name, value in values.items()}
+    return {**os.environ, **shown, "PYTHONUNBUFFERED": "1"}
+
+
+def _log(settings: Settings, name: str) -> Path:
+    return settings.data_dir / LOGS / f"{name}.log"
+
+
+async def _prepare(settings: Settings) -> None:
+    command = [sys.executable, "-m", "services.scorer.prepare"]
+    child = Child("prepare", command, log=_log(settings, "prepare"), environment=environment_of(settings))
+    child.log.unlink(missing_ok=True)
+    child.start()
+    try:
+        async with asyncio.timeout(PREPARE_DEADLINE_S):
+            code = await child.ended()
+    except TimeoutError:
+        raise StartError(f"the database was not prepared within {PREPARE_DEADLINE_S:.0f} s (see {child.log})") from None
+    finally:
+        await child.kill()
+    if code != 0:
+        raise StartError(f"the database could not be prepared: {child.last_words()} (see {child.log})")
+
+
+async def _wait_until_ready(services: list[ServicePart]) -> None:
+    try:
+        async with asyncio.timeout(READY_DEADLINE_S):
+            # The gateway is ready when all are; each is asked on its own for the sake of the message.
+            for service in services:
+                await _ready(service, services)
+    except TimeoutError:
+        slow = ", ".join([service.name for service in services if not await service.ready()])
+        logs = services[0].child.log.parent
+        raise StartError(f"not ready within {READY_DEADLINE_S:.0f} s: {slow} (see {logs})") from None
+
+
+async def _ready(service: ServicePart, services: list[ServicePart]) -> None:
+    while not await service.ready():
+        for each in services:
+            if not each.alive:
+                raise StartError(f"{each.name} did not start: {each.child.last_words()} (see {each.child.log})")
+        await asyncio.sleep(LOOK_INTERVAL_S)
+
+
+async def _stop(parts: Sequence[Part]) -> None:
+    """Stops parts of one kind, all at a time."""
+    await asyncio.gather(*(part.stop() for part in parts))
