@@ -11,7 +11,7 @@ from sqlalchemy.exc import OperationalError
 
 from services.scorer.models import dump_model
 from services.scorer.scoring.default_model import default_model
-from services.scorer.store import CREATE_MODEL, CREATE_TENANT
+from services.scorer.statements import CREATE_MODEL, CREATE_TENANT
 from services.shared.database import CONNECT_TIMEOUT_S, driver_url
 from services.shared.errors import LeadscoreError, SettingError
 from services.shared.migrations.migrate import migrate

@@ -1,7 +1,6 @@
 """The database as the scorer sees it: what it loads before a batch, and what it writes after it, in one transaction.
 
-Statements are hand-written and go through psycopg directly: batches are what makes the scorer fast, and these are COPY,
-arrays and pipelines. Each has a name and a sentence.
+The statements go through psycopg directly: batches are what makes the scorer fast, as COPY, arrays and pipelines.
 """
 
 import contextlib
@@ -18,6 +17,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.scorer import statements
 from services.scorer.effects import Conflict, Effects, Known, LeadKey
 from services.scorer.explanation import explanation_of
 from services.scorer.models import dump_model, load_model
@@ -37,126 +37,6 @@ REASON_POISON = 2
 
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
-LOCK_PARTITIONS = """
-SELECT partition, position, epoch, owner FROM partitions WHERE partition = ANY(%b) ORDER BY partition FOR UPDATE
-"""
-"""Holds the partitions of a batch, always in the same order, and shows whose they are."""
-
-LOAD_TENANTS = "SELECT tenant_id, model_version FROM tenants WHERE tenant_id = ANY(%b)"
-"""Which model each tenant has today."""
-
-LOAD_MODEL = "SELECT definition FROM models WHERE tenant_id = %b AND version = %b"
-"""One published model."""
-
-CREATE_TENANT = "INSERT INTO tenants (tenant_id, model_version) VALUES (%b, %b) ON CONFLICT (tenant_id) DO NOTHING"
-"""A tenant is created by its first fact, or when the suite is prepared."""
-
-CREATE_MODEL = """
-INSERT INTO models (tenant_id, version, definition) VALUES (%b, %b, %b) ON CONFLICT (tenant_id, version) DO NOTHING
-"""
-"""Seeds a tenant's first model; one that is there already stays as it is."""
-
-LOAD_STANDING = "SELECT event_id, digest, lead_id FROM events WHERE tenant_id = %b AND event_id = ANY(%b)"
-"""The contents that stand under the event ids of a batch."""
-
-LOAD_SET_APART = "SELECT event_id, digest FROM quarantine WHERE tenant_id = %b AND event_id = ANY(%b)"
-"""The contents that are set apart under the event ids of a batch."""
-
-LOAD_LEADS = "SELECT state FROM leads WHERE tenant_id = %b AND lead_id = ANY(%b)"
-"""The leads that a batch touches."""
-
-COPY_EVENTS = """
-COPY events (tenant_id, event_id, lead_id, type, occurred_at, received_at, source, properties, digest)
-FROM STDIN (FORMAT BINARY)
-"""
-"""The new facts. A race for an id with another scorer ends in a unique violation, and the batch is done again."""
-EVENT_TYPES = ("text", "text", "text", "text", "timestamptz", "timestamptz", "text", "jsonb", "bytea")
-
-COPY_LEDGER = """
-COPY ledger (tenant_id, lead_id, sequence, delta, score_before, score_after, cause, event_id, type, occurred_at,
-    recorded_at, model_version, contributions)
-FROM STDIN (FORMAT BINARY)
-"""
-"""The changes of scores."""
-LEDGER_TYPES = (
-    "text", "text", "int8", "int4", "int4", "int4", "int2", "text", "text", "timestamptz", "timestamptz", "int4",
-    "jsonb",
-)  # fmt: skip
-
-LEAD_COLUMNS = {
-    "tenant_id": "text", "lead_id": "text", "partition": "int2", "score": "int4", "engagement": "int4", "fit": "int4",
-    "grade": "text", "version": "int8", "event_count": "int8", "first_event_at": "timestamptz",
-    "last_event_at": "timestamptz", "profile": "jsonb", "model_version": "int4", "evaluated_on": "date",
-    "updated_at": "timestamptz", "state": "bytea", "explanation": "jsonb",
-}  # fmt: skip
-
-UPSERT_LEADS = f"""
-INSERT INTO leads ({", ".join(LEAD_COLUMNS)})
-SELECT * FROM unnest({", ".join(f"%b::{kind}[]" for kind in LEAD_COLUMNS.values())})
-ON CONFLICT (tenant_id, lead_id) DO UPDATE SET
-{", ".join(f"{column} = excluded.{column}" for column in list(LEAD_COLUMNS)[2:])}
-"""
-"""The leads as they are after a batch, with what explains their scores."""
-
-ADD_SCORE_COUNTS = """
-INSERT INTO score_counts (tenant_id, partition, score, leads)
-SELECT * FROM unnest(%b::text[], %b::int2[], %b::int4[], %b::int8[])
-ON CONFLICT (tenant_id, partition, score) DO UPDATE SET leads = score_counts.leads + excluded.leads
-"""
-"""How many leads have each score."""
-
-INSERT_QUARANTINE = """
-INSERT INTO quarantine (tenant_id, event_id, digest, lead_id, reason, detail, standing_lead_id, type, occurred_at,
-    received_at, source, properties, payload, quarantined_at)
-VALUES (%b, %b, %b, %b, %b::int2, %b, %b, %b, %b, %b, %b, %b::jsonb, %b, %b)
-ON CONFLICT (tenant_id, event_id, digest) DO NOTHING
-"""
-"""A fact that is set apart; one that is there already stays once."""
-
-ADD_IMPORT_COUNTS = """
-INSERT INTO import_counts (tenant_id, import_id, partition, accepted, duplicates, conflicts)
-VALUES (%b, %b, %b::int2, %b::int8, %b::int8, %b::int8)
-ON CONFLICT (tenant_id, import_id, partition) DO UPDATE SET
-    accepted = import_counts.accepted + excluded.accepted,
-    duplicates = import_counts.duplicates + excluded.duplicates,
-    conflicts = import_counts.conflicts + excluded.conflicts
-"""
-"""What became of an import's facts."""
-
-UPSERT_IMPORT = """
-INSERT INTO imports AS known (tenant_id, import_id, report_number, reading, file_name, rows_read, rows_rejected, reason,
-    token, started_at, updated_at)
-VALUES (%b, %b, %b::int8, %b::int2, %b, %b::int8, %b::int8, %b, %b, %b, %b)
-ON CONFLICT (tenant_id, import_id) DO UPDATE SET
-    report_number = excluded.report_number, reading = excluded.reading, file_name = excluded.file_name,
-    rows_read = excluded.rows_read, rows_rejected = excluded.rows_rejected, reason = excluded.reason,
-    token = excluded.token, updated_at = excluded.updated_at
-WHERE known.report_number < excluded.report_number
-"""
-"""The newest report of an import; an older one is passed over."""
-
-ADD_IMPORT_ERRORS = """
-INSERT INTO import_errors (tenant_id, import_id, "row", field, description)
-SELECT %b, %b, r.* FROM unnest(%b::int8[], %b::text[], %b::text[]) AS r
-WHERE (SELECT count(*) FROM import_errors WHERE tenant_id = %b AND import_id = %b) < %b
-ON CONFLICT DO NOTHING
-"""
-"""The refused rows of an import, up to a bound."""
-
-INSERT_OUTBOX = """
-INSERT INTO outbox (announcement_id, scorer_id, tenant_id, number, payload) VALUES (%b, %b, %b, %b::int8, %b)
-"""
-"""What is to be announced, kept until it is known to be."""
-
-DELETE_OUTBOX = "DELETE FROM outbox WHERE announcement_id = ANY(%b)"
-"""What has been announced."""
-
-MOVE_PARTITIONS = """
-UPDATE partitions SET position = moved.position
-FROM unnest(%b::int2[], %b::int8[]) AS moved (partition, position) WHERE partitions.partition = moved.partition
-"""
-"""Everything up to here is committed."""
-
 
 @dataclass(frozen=True)
 class Announcement:
@@ -168,7 +48,7 @@ class Announcement:
 
 
 class Store:
-    """One connection to the database, renewed when it breaks."""
+    """Opens transactions, and keeps the models that were read: a published one never changes."""
 
     def __init__(self, engine: AsyncEngine, scorer_id: str) -> None:
         self._engine = engine
@@ -200,7 +80,7 @@ class Transaction:
 
     async def lock(self, epochs: Mapping[int, int]) -> dict[int, int]:
         """Locks partitions and answers their positions. Raises OwnershipLost if one is not held in the epoch given."""
-        rows = await (await self._connection.execute(LOCK_PARTITIONS, [list(epochs)])).fetchall()
+        rows = await (await self._connection.execute(statements.LOCK_PARTITIONS, [list(epochs)])).fetchall()
         for partition, _, epoch, owner in rows:
             if owner != self._scorer_id or epoch != epochs[partition]:
                 raise OwnershipLost(f"partition {partition} is {owner}'s, epoch {epoch}")
@@ -222,9 +102,9 @@ class Transaction:
         event_ids = list({incoming.fact.event_id for incoming in facts})
         lead_ids = list({incoming.fact.lead_id for incoming in facts})
         async with self._connection.pipeline():
-            standing = await self._connection.execute(LOAD_STANDING, [tenant_id, event_ids], binary=True)
-            set_apart = await self._connection.execute(LOAD_SET_APART, [tenant_id, event_ids], binary=True)
-            leads = await self._connection.execute(LOAD_LEADS, [tenant_id, lead_ids], binary=True)
+            standing = await self._connection.execute(statements.LOAD_STANDING, [tenant_id, event_ids], binary=True)
+            set_apart = await self._connection.execute(statements.LOAD_SET_APART, [tenant_id, event_ids], binary=True)
+            leads = await self._connection.execute(statements.LOAD_LEADS, [tenant_id, lead_ids], binary=True)
         for event_id, digest, lead_id in await standing.fetchall():
             known.standing[tenant_id, event_id] = digest, lead_id
         for event_id, digest in await set_apart.fetchall():
@@ -234,13 +114,13 @@ class Transaction:
             known.leads[tenant_id, lead.lead_id] = lead
 
     async def _model(self, tenant_id: str) -> Model:
-        row = await (await self._connection.execute(LOAD_TENANTS, [[tenant_id]])).fetchone()
+        row = await (await self._connection.execute(statements.LOAD_TENANTS, [[tenant_id]])).fetchone()
         if row is None:
             return await self.create_tenant(tenant_id)
         version = row[1]
         model = self._models.get((tenant_id, version))
         if model is None:
-            stored = await (await self._connection.execute(LOAD_MODEL, [tenant_id, version])).fetchone()
+            stored = await (await self._connection.execute(statements.LOAD_MODEL, [tenant_id, version])).fetchone()
             assert stored is not None, "a tenant's model is written with the tenant"
             model = self._models[tenant_id, version] = load_model(version, stored[0])
         return model
@@ -248,30 +128,30 @@ class Transaction:
     async def create_tenant(self, tenant_id: str) -> Model:
         """Creates a tenant with the default model, unless it is there."""
         model = default_model()
-        await self._connection.execute(CREATE_TENANT, [tenant_id, model.version])
-        await self._connection.execute(CREATE_MODEL, [tenant_id, model.version, _jsonb(dump_model(model))])
+        await self._connection.execute(statements.CREATE_TENANT, [tenant_id, model.version])
+        await self._connection.execute(statements.CREATE_MODEL, [tenant_id, model.version, _jsonb(dump_model(model))])
         return model
 
     async def write(self, effects: Effects, models: Mapping[str, Model], now_us: int) -> None:
         """Writes what a batch did."""
         now = to_datetime(now_us)
-        await self._copy(COPY_EVENTS, EVENT_TYPES, map(_event_row, _by_id(effects.events)))
+        await self._copy(statements.COPY_EVENTS, statements.EVENT_TYPES, map(_event_row, _by_id(effects.events)))
         changes = (_ledger_row(tenant_id, change, models[tenant_id], now) for tenant_id, change in effects.changes)
-        await self._copy(COPY_LEDGER, LEDGER_TYPES, changes)
+        await self._copy(statements.COPY_LEDGER, statements.LEDGER_TYPES, changes)
         async with self._connection.pipeline():
             if effects.foldings:
-                await self._connection.execute(UPSERT_LEADS, _columns(_lead_rows(effects, models, now)))
+                await self._connection.execute(statements.UPSERT_LEADS, _columns(_lead_rows(effects, models, now)))
             if moved := [(*key, leads) for key, leads in sorted(effects.score_counts.items()) if leads]:
-                await self._connection.execute(ADD_SCORE_COUNTS, _columns(moved))
+                await self._connection.execute(statements.ADD_SCORE_COUNTS, _columns(moved))
             for conflict in effects.conflicts:
-                await self._connection.execute(INSERT_QUARANTINE, _conflict_row(conflict, now))
+                await self._connection.execute(statements.INSERT_QUARANTINE, _conflict_row(conflict, now))
             for (tenant_id, import_id, partition), tally in sorted(effects.tallies.items()):
                 counts = [tally.accepted, tally.duplicates, tally.conflicts]
-                await self._connection.execute(ADD_IMPORT_COUNTS, [tenant_id, import_id, partition, *counts])
+                await self._connection.execute(statements.ADD_IMPORT_COUNTS, [tenant_id, import_id, partition, *counts])
 
     async def set_apart(self, incoming: Incoming, detail: str, now_us: int) -> None:
         """Sets a fact apart that cannot be processed."""
-        await self._connection.execute(INSERT_QUARANTINE, _poison_row(incoming, detail, to_datetime(now_us)))
+        await self._connection.execute(statements.INSERT_QUARANTINE, _poison_row(incoming, detail, to_datetime(now_us)))
 
     async def set_apart_unreadable(
         self, tenant_id: str, sequence: int, payload: bytes, detail: str, now_us: int
@@ -294,13 +174,13 @@ class Transaction:
             payload,
             now,
         ]
-        await self._connection.execute(INSERT_QUARANTINE, row)
+        await self._connection.execute(statements.INSERT_QUARANTINE, row)
 
     async def record(self, reports: Iterable[Report]) -> None:
         """Records the reports of imports."""
         for each in reports:
             report, at = each.report, to_datetime(each.received_us)
-            await self._connection.execute(UPSERT_IMPORT, [
+            await self._connection.execute(statements.UPSERT_IMPORT, [
                 each.tenant_id, report.import_id, report.report_number, report.reading, report.file_name,
                 report.rows_read, report.rows_rejected, report.reason, report.consistency_token, at, at,
             ])  # fmt: skip
@@ -308,7 +188,7 @@ class Transaction:
                 rows = [(found.row, found.field, found.description) for found in report.rejections]
                 import_key = [each.tenant_id, report.import_id]
                 await self._connection.execute(
-                    ADD_IMPORT_ERRORS, [*import_key, *_columns(rows), *import_key, IMPORT_ERRORS_MAX]
+                    statements.ADD_IMPORT_ERRORS, [*import_key, *_columns(rows), *import_key, IMPORT_ERRORS_MAX]
                 )
 
     async def move(
@@ -318,11 +198,12 @@ class Transaction:
         async with self._connection.pipeline():
             for number, each in enumerate(announcements):
                 await self._connection.execute(
-                    INSERT_OUTBOX, [each.announcement_id, self._scorer_id, each.tenant_id, number, each.payload]
+                    statements.INSERT_OUTBOX,
+                    [each.announcement_id, self._scorer_id, each.tenant_id, number, each.payload],
                 )
             if announced:
-                await self._connection.execute(DELETE_OUTBOX, [list(announced)])
-            await self._connection.execute(MOVE_PARTITIONS, [list(positions), list(positions.values())])
+                await self._connection.execute(statements.DELETE_OUTBOX, [list(announced)])
+            await self._connection.execute(statements.MOVE_PARTITIONS, [list(positions), list(positions.values())])
 
     async def _copy(self, statement: str, types: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         rows = list(rows)
