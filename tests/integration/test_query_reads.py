@@ -187,13 +187,16 @@ async def outage(suite: Suite) -> AsyncIterator[None]:
     url = suite.settings.database_url
     name = url.rpartition("/")[2]
     server = url.removesuffix(name) + "postgres"
-    end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+    # Not those of autovacuum, which are not ours to end.
+    end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND usename = current_user"
     allow = sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS {}")
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(allow.format(sql.Identifier(name), sql.SQL("false")))
-        connection.execute(end, [name])
-        yield
-        connection.execute(allow.format(sql.Identifier(name), sql.SQL("true")))
+        try:
+            connection.execute(end, [name])
+            yield
+        finally:
+            connection.execute(allow.format(sql.Identifier(name), sql.SQL("true")))
 
 
 async def test_reads_say_that_the_database_is_away_and_answer_again_when_it_is_back(suite: Suite) -> None:

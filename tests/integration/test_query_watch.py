@@ -19,7 +19,8 @@ from embedded.nats import NatsServer
 from services.query.places import Place, parse_token
 from services.query.watch import Hub
 from services.shared import bus as stream
-from services.shared.bus import SCORES, Bus
+from services.shared.bus import Bus
+from services.shared.bus.messages import SCORES
 from services.shared.settings import Settings
 from tests.announced import Leads
 from tests.parts import Suite

@@ -23,7 +23,7 @@ async def test_a_service_says_that_it_is_ready_and_what_it_can_do(settings: Sett
         channel = suite.running[name].channel
         assert channel is not None
         await until_serving(channel, NAMES[name])
-        stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
+        stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)  # type: ignore[arg-type]  # An aio one will do.
         questions = iter([reflection_pb2.ServerReflectionRequest(list_services="")])
         answer = await stub.ServerReflectionInfo(questions).read()
         assert NAMES[name] in [each.name for each in answer.list_services_response.service]

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from nats.aio.msg import Msg
 
-from services.shared import bus
 from services.shared.bus import Reader
+from services.shared.bus import reader as reading
 from services.shared.errors import StreamInterrupted
 
 
@@ -23,7 +23,7 @@ class SilentClient:
 
 @pytest.fixture
 def reader(monkeypatch: pytest.MonkeyPatch) -> Reader:
-    monkeypatch.setattr(bus, "HEARTBEAT_S", 0.02)
+    monkeypatch.setattr(reading, "HEARTBEAT_S", 0.02)
     client: Any = SilentClient()
     stream: Any = None
     return Reader(client, stream, "SCORES", ["leadscore.scores.*"], 0, 512)
