@@ -16,7 +16,7 @@ from services.shared.settings import Settings
 
 async def start(settings: Settings, stack: AsyncExitStack, process: Process) -> None:
     """Starts the parts of ingest."""
-    bus = await stack.enter_async_context(stream.connect(settings, "ingest", process.stop))
+    bus = await stack.enter_async_context(stream.connect(settings, "ingest", process.stream_lost))
     service = IngestService(Publisher(bus), SystemClock())
     process.port, health = await serve(
         stack,

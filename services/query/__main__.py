@@ -22,7 +22,7 @@ async def start(settings: Settings, stack: AsyncExitStack, process: Process) -> 
     """Starts the parts of query."""
     connecting = database.connect(settings, name="query", connections_max=CONNECTIONS_MAX, read_only=True)
     engine = await stack.enter_async_context(connecting)
-    bus = await stack.enter_async_context(stream.connect(settings, "query", process.stop))
+    bus = await stack.enter_async_context(stream.connect(settings, "query", process.stream_lost))
     caught_up = CaughtUp(engine)
     await stack.enter_async_context(bus.hear_progress(caught_up.heard))
     hub = Hub(bus)

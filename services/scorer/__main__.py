@@ -32,7 +32,7 @@ async def start(settings: Settings, stack: AsyncExitStack, process: Process) -> 
     scorer_id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
     clock = SystemClock()
     engine = await stack.enter_async_context(database.connect(settings, name="scorer", connections_max=CONNECTIONS_MAX))
-    bus = await stack.enter_async_context(stream.connect(settings, "scorer", process.stop))
+    bus = await stack.enter_async_context(stream.connect(settings, "scorer", process.stream_lost))
     announcer = Announcer(bus, engine, scorer_id)
     ownership = Ownership(engine, scorer_id, settings.partitions)
     consumer = Consumer(bus, engine, ownership, Processor(Store(engine, scorer_id), clock), announcer)

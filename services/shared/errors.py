@@ -9,6 +9,7 @@ LeadscoreError
 │   ├── NotFound            NOT_FOUND
 │   ├── TokenExpired        OUT_OF_RANGE: what the token stands for is no longer kept
 │   ├── NotCaughtUp         DEADLINE_EXCEEDED: the scorer has not got to the consistency token
+│   ├── TimedOut            DEADLINE_EXCEEDED: the call took longer than any call may
 │   ├── StreamFull          RESOURCE_EXHAUSTED with a retry delay: nothing was accepted
 │   └── Unavailable         UNAVAILABLE with a retry delay: the outcome is unknown, a retry with the same ids is safe
 ├── StreamInterrupted       reading the stream is in doubt: read again from the committed position
@@ -89,6 +90,12 @@ class NotCaughtUp(CallerError):
     """The scorer did not get to the consistency token within the deadline."""
 
     reason = "NOT_CAUGHT_UP"
+
+
+class TimedOut(CallerError):
+    """The call took longer than any call may."""
+
+    reason = "TIMED_OUT"
 
 
 class RetriableError(CallerError):

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 
 import uvloop
 
-from services.shared.errors import LeadscoreError
+from services.shared.errors import LeadscoreError, StreamInterrupted
 from services.shared.settings import Settings, read_settings
 from services.shared.telemetry import set_up_logging
 
@@ -34,6 +34,11 @@ class Process:
     def stop(self) -> None:
         """Asks the process to stop, in order."""
         self._stopped.set()
+
+    def stream_lost(self) -> None:
+        """Stops the process with an error: the connection to the stream is closed for good."""
+        self._failure = StreamInterrupted("the connection to the stream is closed for good")
+        self.stop()
 
     def watch(self, stack: AsyncExitStack, task: "asyncio.Task[None]") -> None:
         """Has `task` cancelled when the stack is left, and stops the process with its error should it fail before."""

@@ -16,7 +16,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from services.shared.credentials import Doorkeeper, set_caller
-from services.shared.errors import FieldViolation, InvalidRequest, SettingError
+from services.shared.errors import FieldViolation, InvalidRequest, SettingError, TimedOut
 from services.shared.settings import Settings
 from services.shared.statuses import to_status
 
@@ -162,6 +162,8 @@ class Door(aio.ServerInterceptor):
                     check(request)
                 async with asyncio.timeout(CALL_DEADLINE_S):
                     return await inner(request, context)
+            except TimeoutError:
+                await _abort(context, TimedOut(f"the call took longer than {CALL_DEADLINE_S:.0f} s"))
             except Exception as error:
                 await _abort(context, error)
 

@@ -20,6 +20,7 @@ CODES: dict[type[errors.CallerError], int] = {
     errors.NotFound: code_pb2.NOT_FOUND,
     errors.TokenExpired: code_pb2.OUT_OF_RANGE,
     errors.NotCaughtUp: code_pb2.DEADLINE_EXCEEDED,
+    errors.TimedOut: code_pb2.DEADLINE_EXCEEDED,
     errors.StreamFull: code_pb2.RESOURCE_EXHAUSTED,
     errors.Unavailable: code_pb2.UNAVAILABLE,
 }
