@@ -25,9 +25,10 @@ from cli.options import json_option, tenant_option
 from cli.refused import Refused
 from cli.source import Source, open_source
 from intake.errors import ImportFailed, MappingRefused
-from intake.importing import ImportSummary, run_import
 from intake.importing import Progress as Progressed
+from intake.importing import run_import
 from intake.mapping import DELIMITERS, FORMATS, Mapping, build_mapping
+from intake.outcome import ImportSummary
 
 SCORED_DEADLINE_S = 600.0
 """How long the scorer may take for the rest after the last row was sent."""

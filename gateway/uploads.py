@@ -16,8 +16,9 @@ from gateway.guard import Guard
 from gateway.problems import Problem, of_call
 from gateway.upload_sources import UploadEnded, shown, source_of
 from intake.errors import FileRefused, ImportFailed, IntakeError, MappingRefused, ReadingEnded
-from intake.importing import IMPORT_ID_PATTERN, ImportSummary, import_file, new_import_id
+from intake.importing import IMPORT_ID_PATTERN, import_file, new_import_id
 from intake.mapping import Mapping, parse_mapping
+from intake.outcome import ImportSummary
 
 PARAMETERS = {"importId": "importId", "import_id": "importId", "mapping": "mapping"}
 REASONS = {FileRefused: "FILE_REFUSED", MappingRefused: "MAPPING_REFUSED", ReadingEnded: "UPLOAD_ENDED"}

@@ -9,10 +9,8 @@ ImportFailed             what `run_import` raises, after it has reported the imp
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from intake.importing import ImportSummary
+from intake.outcome import ImportSummary
 
 
 class IntakeError(Exception):
@@ -49,7 +47,7 @@ class ImportFailed(Exception):
     `__cause__` is the IntakeError, or the `grpc.aio.AioRpcError` with which the service refused or stayed away.
     """
 
-    def __init__(self, reason: str, summary: "ImportSummary") -> None:
+    def __init__(self, reason: str, summary: ImportSummary) -> None:
         super().__init__(reason)
         self.reason = reason
         self.summary = summary

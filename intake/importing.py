@@ -15,6 +15,7 @@ from intake.chunks import Meter
 from intake.delivery import Batch, Delivery, Metadata
 from intake.errors import ImportFailed, IntakeError
 from intake.mapping import Mapping
+from intake.outcome import ImportSummary
 from intake.patience import Patience
 from intake.reading import EventReader, Portion
 from intake.reporting import Reporter, Standing
@@ -43,21 +44,6 @@ class Progress:
     accepted: int
     duplicates: int
     rejected: int
-
-
-@dataclass(frozen=True, slots=True)
-class ImportSummary:
-    """What became of a file's rows, as ingest answered. A batch that had to be sent again may be answered with
-    duplicates that are its own first try; what counts in the end, the query service knows: ask it for the import, with
-    this token.
-    """
-
-    import_id: str
-    rows_read: int
-    accepted: int
-    duplicates: int
-    rejected: int
-    consistency_token: str
 
 
 def new_import_id() -> str:

@@ -14,8 +14,9 @@ from leadscore.ingest.v1 import ingest_service_pb2 as contract
 from intake import delivery, reporting
 from intake.delivery import BATCH_BYTES_MAX, BATCH_EVENTS_MAX, UNANSWERED_BATCHES_MAX
 from intake.errors import FileRefused, ImportFailed, ReadingEnded
-from intake.importing import ImportSummary, Progress, run_import
+from intake.importing import Progress, run_import
 from intake.mapping import build_mapping
+from intake.outcome import ImportSummary
 from intake.patience import DELAY_MAX_S, Patience
 from intake.reporting import REJECTIONS_KEPT_MAX, REJECTIONS_PER_REPORT_MAX
 from intake.rows import RejectedRow
