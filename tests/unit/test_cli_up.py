@@ -39,7 +39,7 @@ def test_a_folder_is_locked_for_one_suite_at_a_time(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with ExitStack() as stack, pytest.raises(SettingError, match="cannot be written .*set LEADSCORE_DATA_DIR"):
+    with ExitStack() as stack, pytest.raises(SettingError, match=r"cannot be written .*set LEADSCORE_DATA_DIR"):
         take_folder(tmp_path / "file" / "data", stack)
 
 
