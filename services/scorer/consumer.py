@@ -15,7 +15,7 @@ from services.scorer.announcer import Announcer
 from services.scorer.ownership import Ownership
 from services.scorer.processor import Processor
 from services.shared.bus import Bus, StreamMessage
-from services.shared.errors import OwnershipLost, RetriableError, StreamInterrupted
+from services.shared.errors import OwnershipLost, RetriableError, StreamInterrupted, StreamRebuilt
 
 BATCH_BYTES_MAX = 512 * 1024
 """Messages are gathered up to about this size (some thousands of events) for one transaction: large enough to be fast,
@@ -104,6 +104,7 @@ class Consumer:
             return
         await self._announcer.announce_left_behind()
         positions = await self._load_positions(epochs)
+        await self._check_stream(max(positions.values()))
         await self._report(positions)
         async with self._bus.read_events(sorted(epochs), min(positions.values())) as reader:
             while not self._changed.is_set():
@@ -120,6 +121,15 @@ class Consumer:
             raise OwnershipLost("the leases may have run out")
         await self._announcer.announce(announcements)
         await self._report({message.partition: message.sequence for message in batch})
+
+    async def _check_stream(self, position: int) -> None:
+        """Without this, a stream that was lost and counts from 1 again would have its facts passed over in silence."""
+        kept = await self._bus.events_kept()
+        if kept.last < position:
+            raise StreamRebuilt(
+                f"the stream EVENTS ends at {kept.last}, but {position} is committed from it: it was lost and made "
+                "anew. Nothing is consumed; bring the old stream back, or set the positions in table partitions to 0"
+            )
 
     async def _report(self, positions: dict[int, int]) -> None:
         self._committed |= positions

@@ -13,6 +13,7 @@ LeadscoreError
 │   ├── StreamFull          RESOURCE_EXHAUSTED with a retry delay: nothing was accepted
 │   └── Unavailable         UNAVAILABLE with a retry delay: the outcome is unknown, a retry with the same ids is safe
 ├── StreamInterrupted       reading the stream is in doubt: read again from the committed position
+├── StreamRebuilt           the stream was lost and made anew: the process ends, a person decides
 └── OwnershipLost           another scorer has the partition: stop working on it
 """
 
@@ -119,6 +120,10 @@ class Unavailable(RetriableError):
 
 class StreamInterrupted(LeadscoreError):
     """Messages may be missing: read again from the committed position."""
+
+
+class StreamRebuilt(LeadscoreError):
+    """The stream is behind what was committed from it: it is not the same stream any more."""
 
 
 class OwnershipLost(LeadscoreError):

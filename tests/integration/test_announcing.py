@@ -13,6 +13,7 @@ from leadscore.stream.v1 import stream_pb2
 
 from services.shared import bus as stream
 from services.shared.bus import Bus
+from services.shared.errors import StreamRebuilt
 from services.shared.settings import Settings
 from services.shared.tokens import decode_positions
 from tests.parts import Suite
@@ -62,6 +63,15 @@ async def test_every_change_is_announced_once_and_nothing_stays_in_the_outbox(se
         assert versions == list(range(1, len(versions) + 1))
     with psycopg.connect(settings.database_url) as connection:
         assert connection.execute("SELECT count(*) FROM outbox").fetchone() == (0,)
+
+
+async def test_a_stream_that_was_lost_and_made_anew_is_not_passed_over_in_silence(settings: Settings) -> None:
+    with psycopg.connect(settings.database_url) as connection:
+        connection.execute("INSERT INTO partitions (partition, position) VALUES (3, 1000)")
+    async with Suite(settings) as suite:
+        await suite.start("scorer")
+        with pytest.raises(StreamRebuilt, match="ends at 0, but 1000 is committed"):
+            await suite.running["scorer"].process.stopped()
 
 
 async def test_what_is_committed_is_removed_from_the_stream(settings: Settings, bus: Bus) -> None:

@@ -128,7 +128,14 @@ class Bus:
 
     async def scores_kept(self) -> Kept:
         """What is kept of the announced score changes. Raises Unavailable."""
-        info: api.StreamInfo = await self._ask(self._stream.stream_info(SCORES))
+        return await self._kept(SCORES)
+
+    async def events_kept(self) -> Kept:
+        """What is kept of the facts. Raises Unavailable."""
+        return await self._kept(EVENTS)
+
+    async def _kept(self, name: str) -> Kept:
+        info: api.StreamInfo = await self._ask(self._stream.stream_info(name))
         assert info.created is not None
         return Kept(to_us(info.created), info.state.first_seq, info.state.last_seq)
 
