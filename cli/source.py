@@ -38,21 +38,28 @@ async def read_pipe(descriptor: int) -> AsyncIterator[bytes]:
     the event loop's own threads would.
     """
     loop = asyncio.get_running_loop()
-    arrived: asyncio.Queue[bytes | OSError] = asyncio.Queue(maxsize=1)
+    arrived: asyncio.Queue[bytes | OSError] = asyncio.Queue()
+    wanted = threading.Semaphore()
 
     def read() -> None:
         chunk: bytes | OSError = b"-"
         while chunk and not isinstance(chunk, OSError):
+            wanted.acquire()
             try:
                 chunk = os.read(descriptor, READ_BYTES)
             except OSError as error:
                 chunk = error
-            asyncio.run_coroutine_threadsafe(arrived.put(chunk), loop).result()
+            try:
+                loop.call_soon_threadsafe(arrived.put_nowait, chunk)
+            except RuntimeError:
+                # The loop has ended: nobody waits any more.
+                return
 
     threading.Thread(target=read, daemon=True).start()
     while chunk := await arrived.get():
         if isinstance(chunk, OSError):
             raise ReadingEnded(f"the file could not be read on: {chunk.strerror}")
+        wanted.release()
         yield chunk
 
 

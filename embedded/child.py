@@ -21,6 +21,8 @@ LEFTOVERS_GRACE_S = 5.0
 """How long processes of a run that was killed may take to notice it, before they are killed too."""
 LEFTOVERS_LOOK_S = 0.05
 LOG_TAIL_BYTES = 4_096
+NOT_FOR_SERVERS = ("LEADSCORE_", "PG")
+"""Variables that begin so are none of the servers' business: keys of the suite, and what would change their ways."""
 
 
 class StartError(LeadscoreError):
@@ -132,6 +134,11 @@ class Child:
             lines = log.read().decode(errors="replace").strip().splitlines()
             return lines[-1].strip() if lines else ""
         return ""
+
+
+def server_environment() -> dict[str, str]:
+    """The environment of this process, as a server may see it."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(NOT_FOR_SERVERS)}
 
 
 async def end_leftovers(folder: Path) -> None:

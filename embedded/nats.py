@@ -7,7 +7,7 @@ import shutil
 import sysconfig
 from pathlib import Path
 
-from embedded.child import Child, StartError, end_leftovers
+from embedded.child import Child, StartError, end_leftovers, server_environment
 from embedded.ports import ReservedPort
 from embedded.probe import http_status
 from embedded.secret import read_or_make, write_private
@@ -98,7 +98,7 @@ class NatsServer:
         self._monitor_port = self._monitor_port or ReservedPort(HOST, 0)
         self._write_config()
         command = [_binary(), "--config", str(self._config)]
-        self._child = Child(self.name, command, log=self._log, folder=self._folder)
+        self._child = Child(self.name, command, log=self._log, folder=self._folder, environment=server_environment())
         self._child.start()
         await self._ready()
 

@@ -12,7 +12,7 @@ import psycopg
 from psycopg import sql
 
 from embedded.account import database_user, give_to, make_reachable, make_readable
-from embedded.child import Child, StartError, User, end_leftovers
+from embedded.child import Child, StartError, User, end_leftovers, server_environment
 from embedded.ports import ReservedPort
 from embedded.secret import read_or_make
 
@@ -97,7 +97,9 @@ class Postgres:
 
     def url_of(self, database: str) -> str:
         """`postgresql://...` of another database; the user may create some. Only after `start`."""
-        return f"postgresql://{USER}:{self._password}@{HOST}:{self.port}/{quote(database, safe='')}"
+        place = f"{HOST}:{self.port}/{quote(database, safe='')}"
+        # Said here, it goes before PGSSLMODE; on the loopback address there is nothing to encrypt.
+        return f"postgresql://{USER}:{self._password}@{place}?sslmode=disable"
 
     @property
     def child(self) -> Child:
@@ -126,6 +128,7 @@ class Postgres:
             [str(_programs() / "postgres"), "-D", str(self._cluster)],
             log=self._log,
             folder=self._cluster,
+            environment=server_environment(),
             user=user,
             orphan_signal=signal.SIGQUIT,
         )
@@ -160,7 +163,8 @@ class Postgres:
         options = ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         access = ["-U", SUPERUSER, "--auth=scram-sha-256", f"--pwfile={password}"]
         command = [str(_programs() / "initdb"), "-D", str(draft), *access, *options]
-        initdb = Child("initdb", command, log=self._log, folder=draft, user=user)
+        environment = server_environment()
+        initdb = Child("initdb", command, log=self._log, folder=draft, environment=environment, user=user)
         try:
             initdb.start()
             code = await asyncio.wait_for(initdb.ended(), INIT_DEADLINE_S)
@@ -222,6 +226,7 @@ class Postgres:
             user=SUPERUSER,
             password=self._superuser_password,
             dbname="postgres",
+            sslmode="disable",
             connect_timeout=int(HEALTH_TIMEOUT_S),
             application_name="leadscore-health",
             autocommit=True,

@@ -104,7 +104,7 @@ async def test_postgres_asks_for_the_password_and_keeps_it_from_others(tmp_path:
     await server.start()
     for user in ("leadscore", "postgres"):
         with pytest.raises(psycopg.OperationalError, match="password"):
-            psycopg.connect(host="127.0.0.1", port=server.port, user=user, password="guess", dbname="leadscore")
+            psycopg.connect(host="127.0.0.1", port=server.port, user=user, password="guess", sslmode="disable")
     for name in ("password", "superuser-password"):
         assert (tmp_path / "postgres" / name).stat().st_mode & 0o077 == 0
     with psycopg.connect(server.url) as connection:

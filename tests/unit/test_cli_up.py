@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import os
 import socket
 from collections.abc import Callable
 from contextlib import AsyncExitStack, ExitStack
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from cli.doors import Doors, find_doors, listening_doors, read_doors, remove_doors, write_doors
+from cli.source import read_pipe
 from cli.up import supervisor
 from cli.up.folder import is_taken, take_folder
 from cli.up.keys import take_key
@@ -275,3 +277,28 @@ def test_a_log_that_has_grown_is_begun_anew_under_the_writers_hands(tmp_path: Pa
         assert follower.look() == ["part: after"]
         assert log.stat().st_size < 100
     assert (tmp_path / "part.log.1").stat().st_size == LOG_BYTES_MAX + 1
+
+
+async def test_a_pipe_is_read_to_its_end() -> None:
+    receiving, sending = os.pipe()
+    with os.fdopen(sending, "wb") as writer:
+        writer.write(b"lead_id,type\na,page_view\n")
+    assert b"".join([chunk async for chunk in read_pipe(receiving)]) == b"lead_id,type\na,page_view\n"
+    os.close(receiving)
+
+
+def test_waiting_for_a_silent_pipe_can_be_interrupted() -> None:
+    receiving, sending = os.pipe()
+
+    async def read() -> None:
+        async for _ in read_pipe(receiving):
+            pass
+
+    async def give_up() -> None:
+        reading = asyncio.create_task(read())
+        await asyncio.sleep(0)
+        reading.cancel()
+        await asyncio.wait([reading])
+
+    asyncio.run(asyncio.wait_for(give_up(), DEADLINE_S))
+    os.close(sending)
