@@ -5,6 +5,7 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import grpc
 import psycopg
@@ -185,8 +186,8 @@ async def test_an_entry_shows_a_name_and_a_company_only_if_they_are_texts(suite:
 async def outage(suite: Suite) -> AsyncIterator[None]:
     """The database takes no connection, and ends those that are open."""
     url = suite.settings.database_url
-    name = url.rpartition("/")[2]
-    server = url.removesuffix(name) + "postgres"
+    name = urlsplit(url).path.removeprefix("/")
+    server = url.replace(f"/{name}", "/postgres")
     # Not those of autovacuum, which are not ours to end.
     end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND usename = current_user"
     allow = sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS {}")
