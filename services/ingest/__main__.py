@@ -5,10 +5,10 @@ from contextlib import AsyncExitStack
 
 from leadscore.ingest.v1 import ingest_service_pb2_grpc
 
-from services.ingest.publishing import Publisher
 from services.ingest.service import SERVICE_NAME, IngestService
 from services.shared import bus as stream
 from services.shared.clock import SystemClock
+from services.shared.facts.publishing import Publisher
 from services.shared.lifecycle import Process, run
 from services.shared.server import keep_health, serve
 from services.shared.settings import Settings

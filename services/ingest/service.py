@@ -5,23 +5,22 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any
 
+from google.protobuf.struct_pb2 import Struct
 from grpc import aio
 from leadscore.event.v1 import event_pb2
 from leadscore.ingest.v1 import ingest_service_pb2 as contract
 from leadscore.ingest.v1 import ingest_service_pb2_grpc
 from leadscore.stream.v1 import stream_pb2
 
-from services.ingest.publishing import Fact, Publisher, identify
 from services.ingest.validation import event_violations, profile_violations
 from services.shared.clock import Clock
-from services.shared.credentials import IDEMPOTENCY_KEY, caller
+from services.shared.credentials import caller, idempotency_key
 from services.shared.errors import FieldViolation, InvalidRequest
+from services.shared.facts.publishing import Fact, Publisher, identify
 from services.shared.server import check, violations_of
 from services.shared.tokens import decode_positions, encode_positions
 
 SERVICE_NAME = "leadscore.ingest.v1.IngestService"
-IDEMPOTENCY_KEY_LENGTH_MAX = 200
-"""As for an event id, which it stands in for."""
 
 Context = aio.ServicerContext[Any, Any]
 Violations = dict[int, list[FieldViolation]]
@@ -38,7 +37,8 @@ class IngestService(ingest_service_pb2_grpc.IngestServiceServicer):
         self, request: contract.PublishEventRequest, context: Context
     ) -> contract.PublishEventResponse:
         """Publishes one event."""
-        fact, token = await self._publish_one(request, request.event, stream_pb2.FACT_KIND_EVENT, context)
+        check(request)
+        fact, token = await self._publish_one(request.event, stream_pb2.FACT_KIND_EVENT, context, "event.properties")
         return contract.PublishEventResponse(
             event_id=fact.event.event_id, outcome=_outcome(fact), consistency_token=token
         )
@@ -48,16 +48,38 @@ class IngestService(ingest_service_pb2_grpc.IngestServiceServicer):
         check(request)
         if violations := profile_violations(request.profile):
             raise InvalidRequest(violations)
-        event = event_pb2.Event(
-            event_id=request.event_id, lead_id=request.lead_id, type="profile", source=request.source
-        )
-        event.properties.CopyFrom(request.profile)
-        if request.HasField("occurred_at"):
-            event.occurred_at.CopyFrom(request.occurred_at)
-        fact, token = await self._publish_one(request, event, stream_pb2.FACT_KIND_PROFILE, context)
+        event = _about_a_lead(request, "profile", request.profile)
+        fact, token = await self._publish_one(event, stream_pb2.FACT_KIND_PROFILE, context, "profile")
         return contract.UpsertLeadResponse(
             event_id=fact.event.event_id, outcome=_outcome(fact), consistency_token=token
         )
+
+    async def SetLeadStatus(
+        self, request: contract.SetLeadStatusRequest, context: Context
+    ) -> contract.SetLeadStatusResponse:
+        """Publishes a status."""
+        check(request)
+        event = _about_a_lead(request, "status", _struct(status=request.status))
+        fact, token = await self._publish_one(event, stream_pb2.FACT_KIND_STATUS, context, "")
+        return contract.SetLeadStatusResponse(
+            event_id=fact.event.event_id, outcome=_outcome(fact), consistency_token=token
+        )
+
+    async def AssignLead(self, request: contract.AssignLeadRequest, context: Context) -> contract.AssignLeadResponse:
+        """Publishes an owner."""
+        check(request)
+        event = _about_a_lead(request, "owner", _struct(owner=request.owner))
+        fact, token = await self._publish_one(event, stream_pb2.FACT_KIND_OWNER, context, "")
+        return contract.AssignLeadResponse(
+            event_id=fact.event.event_id, outcome=_outcome(fact), consistency_token=token
+        )
+
+    async def AddNote(self, request: contract.AddNoteRequest, context: Context) -> contract.AddNoteResponse:
+        """Publishes a note."""
+        check(request)
+        event = _about_a_lead(request, "note", _struct(text=request.text, author=request.author))
+        fact, token = await self._publish_one(event, stream_pb2.FACT_KIND_NOTE, context, "")
+        return contract.AddNoteResponse(event_id=fact.event.event_id, outcome=_outcome(fact), consistency_token=token)
 
     async def PublishEvents(
         self, request: contract.PublishEventsRequest, context: Context
@@ -71,7 +93,7 @@ class IngestService(ingest_service_pb2_grpc.IngestServiceServicer):
                 for index, found in violations.items()
                 for each in found
             ])  # fmt: skip
-        facts = identify(_good(request.events, violations), now_us, _idempotency_key(context))
+        facts = identify(_good(request.events, violations), now_us, idempotency_key(context.invocation_metadata()))
         token = await self._publish(facts, stream_pb2.FACT_KIND_EVENT, now_us)
         return _results(request.events, violations, facts, token)
 
@@ -105,15 +127,14 @@ class IngestService(ingest_service_pb2_grpc.IngestServiceServicer):
         return contract.ReportImportResponse(consistency_token=encode_positions(positions))
 
     async def _publish_one(
-        self, request: Any, event: event_pb2.Event, kind: stream_pb2.FactKind.ValueType, context: Context
+        self, event: event_pb2.Event, kind: stream_pb2.FactKind.ValueType, context: Context, properties_field: str
     ) -> tuple[Fact, str]:
-        check(request)
+        """Publishes one fact, whose properties are the request's field of that name. Raises InvalidRequest."""
         now_us = self._clock.now_us()
-        of_profile = kind == stream_pb2.FACT_KIND_PROFILE
-        if violations := event_violations(event, now_us, "profile" if of_profile else "properties"):
-            prefix = "" if of_profile else "event"
+        if violations := event_violations(event, now_us, properties_field.rpartition(".")[2]):
+            prefix = properties_field.rpartition(".")[0]
             raise InvalidRequest([FieldViolation(_join(prefix, each.field), each.description) for each in violations])
-        (fact,) = identify([(0, event)], now_us, _idempotency_key(context))
+        (fact,) = identify([(0, event)], now_us, idempotency_key(context.invocation_metadata()))
         return fact, await self._publish([fact], kind, now_us)
 
     async def _publish(
@@ -121,6 +142,22 @@ class IngestService(ingest_service_pb2_grpc.IngestServiceServicer):
     ) -> str:
         positions = await self._publisher.publish(caller().tenant_id, facts, kind, now_us, import_id)
         return encode_positions(positions)
+
+
+def _about_a_lead(request: Any, fact_type: str, said: Struct) -> event_pb2.Event:
+    """A request that says something about a lead, as a fact."""
+    event = event_pb2.Event(
+        event_id=request.event_id, lead_id=request.lead_id, type=fact_type, source=request.source, properties=said
+    )
+    if request.HasField("occurred_at"):
+        event.occurred_at.CopyFrom(request.occurred_at)
+    return event
+
+
+def _struct(**values: str) -> Struct:
+    struct = Struct()
+    struct.update(values)
+    return struct
 
 
 def _check_each(request: Any, events: Sequence[event_pb2.Event], now_us: int) -> Violations:
@@ -177,13 +214,3 @@ def _translate(violations: Iterable[FieldViolation]) -> list[contract.Violation]
 
 def _join(prefix: str, field: str) -> str:
     return f"{prefix}.{field}" if prefix and field else prefix or field
-
-
-def _idempotency_key(context: Context) -> str | None:
-    for key, value in context.invocation_metadata() or ():
-        if key == IDEMPOTENCY_KEY and isinstance(value, str) and value:
-            if len(value) > IDEMPOTENCY_KEY_LENGTH_MAX:
-                description = f"must have at most {IDEMPOTENCY_KEY_LENGTH_MAX} characters"
-                raise InvalidRequest([FieldViolation(IDEMPOTENCY_KEY, description)])
-            return value
-    return None

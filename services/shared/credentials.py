@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -13,6 +13,11 @@ from services.shared.settings import Settings
 AUTHORIZATION = "authorization"
 TENANT = "x-tenant-id"
 IDEMPOTENCY_KEY = "idempotency-key"
+IDEMPOTENCY_KEY_LENGTH_MAX = 200
+"""As for an event id, which it stands in for."""
+
+BOOTSTRAP = "bootstrap key"
+ANONYMOUS = "anybody on this machine"
 
 TENANT_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 """A tenant's id is part of NATS subjects and of every key in the database: short, and nothing with a meaning there."""
@@ -23,6 +28,8 @@ class Caller:
     """Whoever makes a call, and the tenant that the call is about."""
 
     tenant_id: str
+    actor: str
+    """The name of the key that was shown; the audit log has it."""
 
 
 _caller: ContextVar[Caller] = ContextVar("caller")
@@ -36,6 +43,17 @@ def caller() -> Caller:
 def set_caller(value: Caller) -> None:
     """Called by the server once for each RPC, before its handler."""
     _caller.set(value)
+
+
+def idempotency_key(metadata: Iterable[tuple[str, str | bytes]] | None) -> str | None:
+    """The key under which a request may be repeated, if one came with it. Raises InvalidRequest for one too long."""
+    for key, value in metadata or ():
+        if key == IDEMPOTENCY_KEY and isinstance(value, str) and value:
+            if len(value) > IDEMPOTENCY_KEY_LENGTH_MAX:
+                description = f"must have at most {IDEMPOTENCY_KEY_LENGTH_MAX} characters"
+                raise InvalidRequest([FieldViolation(IDEMPOTENCY_KEY, description)])
+            return value
+    return None
 
 
 def hash_key(key: str) -> str:
@@ -56,7 +74,7 @@ class Doorkeeper:
         authorization = metadata.get(AUTHORIZATION)
         if authorization is None:
             if self._anonymous:
-                return Caller(self._tenant)
+                return Caller(self._tenant, ANONYMOUS)
             raise Unauthenticated("a key is needed: send 'authorization: Bearer <key>'")
         scheme, _, key = authorization.partition(" ")
         if scheme.lower() != "bearer" or not self._is_admin(key.strip()):
@@ -65,7 +83,7 @@ class Doorkeeper:
         if not TENANT_PATTERN.fullmatch(tenant_id):
             description = "must be 1 to 63 lower-case letters, digits, '-' and '_', and start with a letter or digit"
             raise InvalidRequest([FieldViolation(TENANT, description)])
-        return Caller(tenant_id)
+        return Caller(tenant_id, BOOTSTRAP)
 
     def _is_admin(self, key: str) -> bool:
         return bool(self._admin_hash) and hmac.compare_digest(hash_key(key), self._admin_hash)

@@ -7,6 +7,9 @@ LeadscoreError
 │   ├── Unauthenticated     UNAUTHENTICATED
 │   ├── PermissionDenied    PERMISSION_DENIED
 │   ├── NotFound            NOT_FOUND
+│   ├── FailedPrecondition  FAILED_PRECONDITION: it is in no state for that; a repeat will not help
+│   ├── EditedMeanwhile     ABORTED: it was changed by somebody else; read it again
+│   ├── TooMany             RESOURCE_EXHAUSTED: there are as many of them as there may be
 │   ├── TokenExpired        OUT_OF_RANGE: what the token stands for is no longer kept
 │   ├── NotCaughtUp         DEADLINE_EXCEEDED: the scorer has not got to the consistency token
 │   ├── TimedOut            DEADLINE_EXCEEDED: the call took longer than any call may
@@ -79,6 +82,24 @@ class NotFound(CallerError):
     """Nothing is known of what was asked for."""
 
     reason = "NOT_FOUND"
+
+
+class FailedPrecondition(CallerError):
+    """What was asked for is in no state for that."""
+
+    reason = "FAILED_PRECONDITION"
+
+
+class EditedMeanwhile(CallerError):
+    """What was to be changed has been changed by somebody else."""
+
+    reason = "EDITED_MEANWHILE"
+
+
+class TooMany(CallerError):
+    """There are as many of them as there may be."""
+
+    reason = "TOO_MANY"
 
 
 class TokenExpired(CallerError):

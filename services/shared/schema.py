@@ -47,9 +47,60 @@ MODELS = Table(
     Column("tenant_id", _key()),
     Column("version", Integer),
     Column("definition", JSONB, nullable=False),
-    Column("published_at", _time(), nullable=False, server_default=text("now()")),
+    Column("comment", Text, nullable=False, server_default=text("''")),
+    # Counts the edits of a draft.
+    Column("revision", Integer, nullable=False, server_default=text("1")),
+    Column("created_at", _time(), nullable=False, server_default=text("now()")),
+    Column("created_by", Text, nullable=False, server_default=text("''")),
+    Column("updated_at", _time(), nullable=False, server_default=text("now()")),
+    Column("updated_by", Text, nullable=False, server_default=text("''")),
+    # NULL for a draft. Published once, a version never changes again; the tenant's row says which is the one of today.
+    Column("published_at", _time()),
+    Column("published_by", Text, nullable=False, server_default=text("''")),
     PrimaryKeyConstraint("tenant_id", "version"),
 )
+
+OPERATIONS = Table(
+    "operations",
+    METADATA,
+    Column("tenant_id", _key()),
+    Column("operation_id", BigInteger, Identity(always=True)),
+    Column("state", SmallInteger, nullable=False),
+    Column("model_version", Integer, nullable=False),
+    Column("leads_total", BigInteger, nullable=False),
+    Column("leads_done", BigInteger, nullable=False, server_default=text("0")),
+    Column("leads_changed", BigInteger, nullable=False, server_default=text("0")),
+    Column("created_at", _time(), nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("ended_at", _time()),
+    PrimaryKeyConstraint("tenant_id", "operation_id"),
+)
+
+OPERATION_PARTITIONS = Table(
+    "operation_partitions",
+    METADATA,
+    # How far an operation has got in each partition; the row goes when the partition is done.
+    Column("tenant_id", _key()),
+    Column("operation_id", BigInteger),
+    Column("partition", SmallInteger),
+    # Every lead of the partition up to this id is done.
+    Column("cursor", _key(), nullable=False),
+    PrimaryKeyConstraint("tenant_id", "operation_id", "partition"),
+)
+
+AUDIT = Table(
+    "audit",
+    METADATA,
+    Column("tenant_id", _key()),
+    Column("entry_id", BigInteger, Identity(always=True)),
+    Column("at", _time(), nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("subject", _key(), nullable=False),
+    Column("details", JSONB, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "entry_id"),
+)
+Index("audit_by_subject", AUDIT.c.tenant_id, AUDIT.c.subject, AUDIT.c.entry_id)
 
 PARTITIONS = Table(
     "partitions",
@@ -86,6 +137,13 @@ EVENTS = Table(
     PrimaryKeyConstraint("tenant_id", "event_id"),
 )
 Index("events_by_lead", EVENTS.c.tenant_id, EVENTS.c.lead_id, EVENTS.c.occurred_at)
+Index(
+    "notes_by_lead",
+    EVENTS.c.tenant_id,
+    EVENTS.c.lead_id,
+    EVENTS.c.occurred_at,
+    postgresql_where=text("type = '$note'"),
+)
 
 LEADS = Table(
     "leads",
@@ -94,6 +152,8 @@ LEADS = Table(
     Column("lead_id", _key()),
     Column("partition", SmallInteger, nullable=False),
     Column("score", Integer, nullable=False),
+    # What the model gives; the score is another one while it is set by hand.
+    Column("machine_score", Integer, nullable=False),
     Column("engagement", Integer, nullable=False),
     Column("fit", Integer, nullable=False),
     Column("grade", Text, nullable=False),
@@ -103,16 +163,22 @@ LEADS = Table(
     Column("first_event_at", _time()),
     Column("last_event_at", _time()),
     Column("profile", JSONB, nullable=False),
-    Column("status", Text, nullable=False, server_default=text("'new'")),
+    Column("status", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    # The source of the earliest event.
+    Column("source", Text, nullable=False),
     Column("model_version", Integer, nullable=False),
-    Column("evaluated_on", Date, nullable=False),
+    # When time alone may change the score next; NULL if it never will.
+    Column("due_at", _time()),
     Column("updated_at", _time(), nullable=False),
-    # What the scorer goes on from: counts per rule and day, and since when each profile key is so (MessagePack).
+    # What the scorer goes on from, and what explains the score: counts by rule, since when each profile key is so, and
+    # the lines that add up to the score (MessagePack).
     Column("state", LargeBinary, nullable=False),
-    # What an explanation shows, written with the score.
-    Column("explanation", JSONB, nullable=False),
     PrimaryKeyConstraint("tenant_id", "lead_id"),
 )
+Index("leads_by_last_event", LEADS.c.tenant_id, LEADS.c.last_event_at, LEADS.c.lead_id)
+# By partition first: each scorer asks for its own, of all tenants.
+Index("leads_due", LEADS.c.partition, LEADS.c.due_at, postgresql_where=text("due_at IS NOT NULL"))
 Index("leads_by_score", LEADS.c.tenant_id, LEADS.c.score.desc(), LEADS.c.lead_id)
 
 LEDGER = Table(
@@ -131,20 +197,61 @@ LEDGER = Table(
     Column("recorded_at", _time(), nullable=False),
     Column("model_version", Integer, nullable=False),
     Column("contributions", JSONB, nullable=False),
+    # The thresholds that the change crossed; NULL if none.
+    Column("crossings", JSONB),
     PrimaryKeyConstraint("tenant_id", "lead_id", "sequence"),
 )
 
 SCORE_COUNTS = Table(
     "score_counts",
     METADATA,
-    # How many leads of a partition have a score. A rank is a sum over these, whatever the number of leads; they are
-    # kept by partition so that two scorers never wait for the same row.
+    # How many leads have a score. A rank is a sum over these, whatever the number of leads. Each scorer adds to rows of
+    # its own, those of one of its partitions, so that two never wait for the same one; a row by itself means nothing.
     Column("tenant_id", _key()),
     Column("partition", SmallInteger),
     Column("score", Integer),
     Column("leads", BigInteger, nullable=False),
     PrimaryKeyConstraint("tenant_id", "partition", "score"),
 )
+
+ROLLUPS = Table(
+    "rollups",
+    METADATA,
+    # Sums for analytics, changed in the transaction of what they count; services/scorer/rollups.py has the kinds. As
+    # with score_counts, each scorer adds to rows of its own; a figure is the sum over the partitions.
+    Column("tenant_id", _key()),
+    Column("kind", SmallInteger),
+    # The start of an hour or a day, for what is counted by time; else the start of 1970.
+    Column("at", _time()),
+    Column("name", _key()),
+    Column("partition", SmallInteger),
+    Column("count", BigInteger, nullable=False),
+    Column("total", BigInteger, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "kind", "at", "name", "partition"),
+)
+
+SCORE_DAYS = Table(
+    "score_days",
+    METADATA,
+    # The score that a lead had before its first change of a day (by the scorer's clock): movements are measured by it.
+    Column("tenant_id", _key()),
+    Column("day", Date),
+    Column("lead_id", _key()),
+    Column("score_before", Integer, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "day", "lead_id"),
+)
+
+LEAD_NAMES = Table(
+    "lead_names",
+    METADATA,
+    # What a lead can be found by: its id, name, e-mail and company, and the words of these, in lower case.
+    Column("tenant_id", _key()),
+    Column("name", _key()),
+    Column("lead_id", _key()),
+    PrimaryKeyConstraint("tenant_id", "name", "lead_id"),
+)
+# To take a lead's old names away.
+Index("lead_names_by_lead", LEAD_NAMES.c.tenant_id, LEAD_NAMES.c.lead_id)
 
 QUARANTINE = Table(
     "quarantine",
@@ -165,8 +272,15 @@ QUARANTINE = Table(
     # What could not be read, as it came; NULL for what could.
     Column("payload", LargeBinary),
     Column("quarantined_at", _time(), nullable=False),
+    # Held, released or dropped, as in the contract's QuarantineState. The row stays: its repeats are known by it.
+    Column("state", SmallInteger, nullable=False, server_default=text("1")),
+    Column("decided_at", _time()),
+    Column("decided_by", Text, nullable=False, server_default=text("''")),
+    Column("note", Text, nullable=False, server_default=text("''")),
+    Column("released_event_id", Text, nullable=False, server_default=text("''")),
     PrimaryKeyConstraint("tenant_id", "item_id"),
 )
+Index("quarantine_by_state", QUARANTINE.c.tenant_id, QUARANTINE.c.state, QUARANTINE.c.item_id)
 Index("quarantine_by_content", QUARANTINE.c.tenant_id, QUARANTINE.c.event_id, QUARANTINE.c.digest, unique=True)
 
 OUTBOX = Table(

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from leadscore.event.v1 import event_pb2
 
-from services.ingest.identity import content_digest, fold_type, made_event_id, message_id, partition_of
-from services.ingest.publishing import identify
+from services.shared.facts.identity import content_digest, fold_type, made_event_id, message_id, partition_of
+from services.shared.facts.publishing import identify
 
 
 @pytest.mark.parametrize(

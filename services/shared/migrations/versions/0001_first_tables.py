@@ -1,4 +1,4 @@
-"""The tables of the main path: facts, leads, ledger, positions, what was set apart."""
+"""The first tables: facts, leads, ledger, models, positions, what was set apart, operations, the audit log."""
 
 from alembic import op
 
@@ -6,6 +6,21 @@ revision = "0001"
 down_revision = None
 
 STATEMENTS = (
+    """
+    CREATE TABLE audit (
+        tenant_id TEXT COLLATE "C" NOT NULL,
+        entry_id BIGINT GENERATED ALWAYS AS IDENTITY,
+        at TIMESTAMP WITH TIME ZONE NOT NULL,
+        actor TEXT NOT NULL,
+        action TEXT NOT NULL,
+        subject TEXT COLLATE "C" NOT NULL,
+        details JSONB NOT NULL,
+        PRIMARY KEY (tenant_id, entry_id)
+    )
+    """,
+    """
+    CREATE INDEX audit_by_subject ON audit (tenant_id, subject, entry_id)
+    """,
     """
     CREATE TABLE events (
         tenant_id TEXT COLLATE "C" NOT NULL,
@@ -22,6 +37,9 @@ STATEMENTS = (
     """,
     """
     CREATE INDEX events_by_lead ON events (tenant_id, lead_id, occurred_at)
+    """,
+    """
+    CREATE INDEX notes_by_lead ON events (tenant_id, lead_id, occurred_at) WHERE type = '$note'
     """,
     """
     CREATE TABLE import_counts (
@@ -66,6 +84,7 @@ STATEMENTS = (
         lead_id TEXT COLLATE "C" NOT NULL,
         partition SMALLINT NOT NULL,
         score INTEGER NOT NULL,
+        machine_score INTEGER NOT NULL,
         engagement INTEGER NOT NULL,
         fit INTEGER NOT NULL,
         grade TEXT NOT NULL,
@@ -74,14 +93,53 @@ STATEMENTS = (
         first_event_at TIMESTAMP WITH TIME ZONE,
         last_event_at TIMESTAMP WITH TIME ZONE,
         profile JSONB NOT NULL,
-        status TEXT DEFAULT 'new' NOT NULL,
+        status TEXT NOT NULL,
+        owner TEXT NOT NULL,
+        source TEXT NOT NULL,
         model_version INTEGER NOT NULL,
-        evaluated_on DATE NOT NULL,
+        due_at TIMESTAMP WITH TIME ZONE,
         updated_at TIMESTAMP WITH TIME ZONE NOT NULL,
         state BYTEA NOT NULL,
-        explanation JSONB NOT NULL,
         PRIMARY KEY (tenant_id, lead_id)
     )
+    """,
+    """
+    CREATE INDEX leads_by_last_event ON leads (tenant_id, last_event_at, lead_id)
+    """,
+    """
+    CREATE TABLE lead_names (
+        tenant_id TEXT COLLATE "C" NOT NULL,
+        name TEXT COLLATE "C" NOT NULL,
+        lead_id TEXT COLLATE "C" NOT NULL,
+        PRIMARY KEY (tenant_id, name, lead_id)
+    )
+    """,
+    """
+    CREATE INDEX lead_names_by_lead ON lead_names (tenant_id, lead_id)
+    """,
+    """
+    CREATE TABLE rollups (
+        tenant_id TEXT COLLATE "C" NOT NULL,
+        kind SMALLINT NOT NULL,
+        at TIMESTAMP WITH TIME ZONE NOT NULL,
+        name TEXT COLLATE "C" NOT NULL,
+        partition SMALLINT NOT NULL,
+        count BIGINT NOT NULL,
+        total BIGINT NOT NULL,
+        PRIMARY KEY (tenant_id, kind, at, name, partition)
+    )
+    """,
+    """
+    CREATE TABLE score_days (
+        tenant_id TEXT COLLATE "C" NOT NULL,
+        day DATE NOT NULL,
+        lead_id TEXT COLLATE "C" NOT NULL,
+        score_before INTEGER NOT NULL,
+        PRIMARY KEY (tenant_id, day, lead_id)
+    )
+    """,
+    """
+    CREATE INDEX leads_due ON leads (partition, due_at) WHERE due_at IS NOT NULL
     """,
     """
     CREATE INDEX leads_by_score ON leads (tenant_id, score DESC, lead_id)
@@ -101,6 +159,7 @@ STATEMENTS = (
         recorded_at TIMESTAMP WITH TIME ZONE NOT NULL,
         model_version INTEGER NOT NULL,
         contributions JSONB NOT NULL,
+        crossings JSONB,
         PRIMARY KEY (tenant_id, lead_id, sequence)
     )
     """,
@@ -109,8 +168,39 @@ STATEMENTS = (
         tenant_id TEXT COLLATE "C" NOT NULL,
         version INTEGER NOT NULL,
         definition JSONB NOT NULL,
-        published_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+        comment TEXT DEFAULT '' NOT NULL,
+        revision INTEGER DEFAULT 1 NOT NULL,
+        created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+        created_by TEXT DEFAULT '' NOT NULL,
+        updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+        updated_by TEXT DEFAULT '' NOT NULL,
+        published_at TIMESTAMP WITH TIME ZONE,
+        published_by TEXT DEFAULT '' NOT NULL,
         PRIMARY KEY (tenant_id, version)
+    )
+    """,
+    """
+    CREATE TABLE operation_partitions (
+        tenant_id TEXT COLLATE "C" NOT NULL,
+        operation_id BIGINT NOT NULL,
+        partition SMALLINT NOT NULL,
+        cursor TEXT COLLATE "C" NOT NULL,
+        PRIMARY KEY (tenant_id, operation_id, partition)
+    )
+    """,
+    """
+    CREATE TABLE operations (
+        tenant_id TEXT COLLATE "C" NOT NULL,
+        operation_id BIGINT GENERATED ALWAYS AS IDENTITY,
+        state SMALLINT NOT NULL,
+        model_version INTEGER NOT NULL,
+        leads_total BIGINT NOT NULL,
+        leads_done BIGINT DEFAULT 0 NOT NULL,
+        leads_changed BIGINT DEFAULT 0 NOT NULL,
+        created_at TIMESTAMP WITH TIME ZONE NOT NULL,
+        created_by TEXT NOT NULL,
+        ended_at TIMESTAMP WITH TIME ZONE,
+        PRIMARY KEY (tenant_id, operation_id)
     )
     """,
     """
@@ -151,8 +241,16 @@ STATEMENTS = (
         properties JSONB,
         payload BYTEA,
         quarantined_at TIMESTAMP WITH TIME ZONE NOT NULL,
+        state SMALLINT DEFAULT 1 NOT NULL,
+        decided_at TIMESTAMP WITH TIME ZONE,
+        decided_by TEXT DEFAULT '' NOT NULL,
+        note TEXT DEFAULT '' NOT NULL,
+        released_event_id TEXT DEFAULT '' NOT NULL,
         PRIMARY KEY (tenant_id, item_id)
     )
+    """,
+    """
+    CREATE INDEX quarantine_by_state ON quarantine (tenant_id, state, item_id)
     """,
     """
     CREATE UNIQUE INDEX quarantine_by_content ON quarantine (tenant_id, event_id, digest)

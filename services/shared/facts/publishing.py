@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from leadscore.event.v1 import event_pb2
 from leadscore.stream.v1 import stream_pb2
 
-from services.ingest.identity import content_digest, fold_type, made_event_id, message_id, partition_of
 from services.shared.bus import Bus
 from services.shared.clock import US_PER_S
+from services.shared.facts.identity import content_digest, fold_type, made_event_id, message_id, partition_of
 
 MESSAGE_BYTES_MAX = 512 * 1024
 """A larger message holds its partition up; the server's own default limit is 1 MiB."""
