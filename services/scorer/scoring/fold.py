@@ -1,16 +1,31 @@
-"""Folds facts into leads, one after the other, and says what each changed.
+"""Folds facts, days and new models into leads, one after the other, and says what each changed.
 
 The caller has sorted out repeats and conflicts: each fact comes here once, in any order.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple
 
-from services.scorer.scoring.evaluation import Evaluation, Lines, Part, engagement_part, evaluate, fit_part
-from services.scorer.scoring.lead import PROFILE, Fact, Lead
-from services.scorer.scoring.model import Model
+from services.scorer.scoring.absorb import absorb_event, absorb_fact
+from services.scorer.scoring.compiled import CompiledModel
+from services.scorer.scoring.evaluation import Evaluation, Lines, Sheet
+from services.scorer.scoring.lead import DAY_US, OVERRIDE, PROFILE, Fact, Lead
+from services.scorer.scoring.thresholds import Crossing, cross
 
 
-@dataclass(frozen=True, slots=True)
+class Cause(IntEnum):
+    """Why a score changed. The numbers are those of the contract."""
+
+    EVENT = 1
+    PROFILE = 2
+    DECAY = 3
+    RESCORE = 4
+    OVERRIDE = 5
+
+
+@dataclass(slots=True)
 class Contribution:
     """What one line gave to a change: `count` events newly counted, `points` of either sign."""
 
@@ -19,89 +34,103 @@ class Contribution:
     points: float
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One change of a lead's score: a row of its ledger."""
+class Change(NamedTuple):
+    """One change of a lead's score: a row of its ledger. `fact` is None for what time or a new model did."""
 
-    fact: Fact
+    lead_id: str
+    cause: Cause
+    fact: Fact | None
     version: int
+    model_version: int
     score_before: int
     grade_before: str
     after: Evaluation
     contributions: tuple[Contribution, ...]
+    crossings: tuple[Crossing, ...]
 
 
 class Folding:
-    """A lead while facts are folded into it."""
+    """A lead while facts are folded into it, at one time. `lead` is by the model given, or has never been scored.
 
-    def __init__(self, model: Model, lead: Lead) -> None:
-        self._model = model
+    What was stored is brought to the time by `pass_time` before the first fact.
+    """
+
+    def __init__(self, model: CompiledModel, lead: Lead, at_us: int) -> None:
+        assert lead.model_version in (model.version, 0), "a lead by another model is replayed first"
         self.lead = lead
-        self._engagement = engagement_part(model, lead.counts)
-        self._fit = fit_part(model, lead.profile)
-        if lead.grade:
-            self.evaluation = evaluate(model, self._engagement, self._fit)
-        else:  # Nothing is known of it yet: the first fact starts from nothing, whatever the model gives to everybody.
-            self.evaluation = Evaluation(0, 0, 0, model.grades.grade(0, 0), {})
+        self.model = model
+        self._at_us = max(at_us, lead.evaluated_us)
+        self._today = self._at_us // DAY_US
+        self._sheet = Sheet(model, lead)
+        if lead.model_version == 0:
+            lead.model_version = model.version
+            lead.evaluated_us = self._at_us
+            self._sheet.refresh(self._today)
+
+    def pass_time(self) -> Change | None:
+        """Brings the lead to the time of the folding. Answers the change that time alone has made."""
+        lead, since_us = self.lead, self.lead.evaluated_us
+        ended = lead.override is not None and lead.override.holds(since_us) and not lead.override.holds(self._at_us)
+        a_day_passed = since_us // DAY_US != self._today
+        lead.evaluated_us = self._at_us
+        if a_day_passed:
+            self._sheet.age(self._today)
+        if not ended and not (a_day_passed and self.model.aging):
+            return None
+        return self._change(Cause.OVERRIDE if ended else Cause.DECAY, None, {})
 
     def apply(self, fact: Fact) -> Change | None:
         """Folds one fact in. Answers the change of the score, or None if it stays as it is."""
+        if fact.is_event:
+            counted = absorb_event(self.model, self.lead, fact)
+            self._sheet.count(counted, self._today)
+            return self._change(Cause.EVENT, fact, {rule.name: 1 for rule in counted} if counted else {})
+        absorb_fact(self.lead, fact)
         if fact.type == PROFILE:
-            counted: dict[str, int] = {}
-            fit = self._set_profile(fact)
-            engagement = self._engagement
-        else:
-            counted = self._count(fact)
-            engagement = engagement_part(self._model, self.lead.counts) if counted else self._engagement
-            fit = self._fit
-        return self._change(fact, engagement, fit, counted)
+            self._sheet.fit()
+        # Also a status or a note: as the first fact of a lead it brings what the model gives to everybody.
+        return self._change(Cause.OVERRIDE if fact.type == OVERRIDE else Cause.PROFILE, fact, {})
 
-    def _count(self, fact: Fact) -> dict[str, int]:
+    def take_over(self, stored: Lead) -> Change | None:
+        """Goes on from what was stored of this lead by another model, or before it was replayed."""
         lead = self.lead
-        lead.event_count += 1
-        occurred_us = fact.occurred_us
-        if lead.first_event_us is None or occurred_us < lead.first_event_us:
-            lead.first_event_us = occurred_us
-        if lead.last_event_us is None or occurred_us > lead.last_event_us:
-            lead.last_event_us = occurred_us
-        counted = {}
-        for rule in self._model.rules_by_type.get(self._model.canonical_type(fact.type), ()):
-            lead.counts[rule.name] = lead.counts.get(rule.name, 0) + 1
-            counted[rule.name] = 1
-        return counted
+        lead.version, lead.lines, lead.changed_day = stored.version, stored.lines, stored.changed_day
+        lead.score, lead.machine_score, lead.grade = stored.score, stored.machine_score, stored.grade
+        lead.engagement, lead.fit = stored.engagement, stored.fit
+        lead.letter, lead.digit, lead.above = stored.letter, stored.digit, stored.above
+        return self._change(Cause.RESCORE, None, {})
 
-    def _set_profile(self, fact: Fact) -> Part:
-        """Each key is last-write-wins by (time, event id); a null forgets the key and is remembered as such."""
-        lead = self.lead
-        since = (fact.occurred_us, fact.event_id)
-        for key, value in (fact.properties or {}).items():
-            if since <= lead.profile_since.get(key, (-1, "")):
-                continue
-            lead.profile_since[key] = since
-            if value is None:
-                lead.profile.pop(key, None)
-            else:
-                lead.profile[key] = value
-        return fit_part(self._model, lead.profile)
-
-    def _change(self, fact: Fact, engagement: Part, fit: Part, counted: dict[str, int]) -> Change | None:
-        before, lead = self.evaluation, self.lead
+    def _change(self, cause: Cause, fact: Fact | None, counted: Mapping[str, int]) -> Change | None:
+        lead, after = self.lead, self._sheet.total(self._at_us)
+        before = lead.lines
         score_before, grade_before = lead.score, lead.grade
-        after = evaluate(self._model, engagement, fit)
-        self._engagement, self._fit, self.evaluation = engagement, fit, after
-        lead.score, lead.engagement, lead.fit, lead.grade = after.score, after.engagement, after.fit, after.grade
-        if _visible(before) == _visible(after):
+        lead.grade = grade_before or self.model.model.grades.grade(0, 0)  # A lead that is new starts from nothing.
+        seen_before = _seen(lead)
+        lead.score, lead.machine_score, lead.grade = after.score, after.machine_score, after.grade
+        lead.engagement, lead.fit = after.engagement, after.fit
+        lead.lines = after.lines
+        crossings = cross(self.model.model, lead, after)
+        if _seen(lead) == seen_before and not crossings:
             return None
         lead.version += 1
-        contributions = _difference(before.lines, after.lines, counted)
-        return Change(fact, lead.version, score_before, grade_before, after, contributions)
+        lead.changed_day = self._today
+        return Change(
+            lead.lead_id, cause, fact, lead.version, self.model.version, score_before, grade_before, after,
+            _difference(before, after.lines, counted), crossings,
+        )  # fmt: skip
 
 
-def _visible(evaluation: Evaluation) -> tuple[int, int, int, str]:
-    return evaluation.score, evaluation.engagement, evaluation.fit, evaluation.grade
+def _seen(lead: Lead) -> tuple[int, int, int, int, str]:
+    return lead.score, lead.machine_score, lead.engagement, lead.fit, lead.grade
 
 
-def _difference(before: Lines, after: Lines, counted: dict[str, int]) -> tuple[Contribution, ...]:
-    changed = [name for name, points in after.items() if points != before.get(name, 0)]
-    changed += [name for name in before if name not in after]
-    return tuple(Contribution(name, counted.get(name, 0), after.get(name, 0) - before.get(name, 0)) for name in changed)
+def _difference(before: Lines, after: Lines, counted: Mapping[str, int]) -> tuple[Contribution, ...]:
+    found = []
+    for name, points in after.items():
+        was = before.get(name, 0)
+        if points != was:
+            found.append(Contribution(name, counted.get(name, 0), points - was))
+    for name, was in before.items():
+        if was and name not in after:
+            found.append(Contribution(name, 0, -was))
+    return tuple(found)
