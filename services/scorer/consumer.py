@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import random
+from collections.abc import Mapping, Sequence
 
 import psycopg
 from sqlalchemy import text
@@ -12,9 +13,14 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.scorer.announcer import Announcer
+from services.scorer.chores import Chores
 from services.scorer.ownership import Ownership
+from services.scorer.pipeline import Pipeline, Poisoned
+from services.scorer.planning import Planner
 from services.scorer.processor import Processor
-from services.shared.bus import Bus, StreamMessage
+from services.scorer.store import Announcement, Session, Store, Superseded
+from services.shared.bus import Bus, Reader, StreamMessage
+from services.shared.clock import Clock
 from services.shared.errors import OwnershipLost, RetriableError, StreamInterrupted, StreamRebuilt
 
 BATCH_BYTES_MAX = 512 * 1024
@@ -25,13 +31,15 @@ READ_TIMEOUT_S = 1.0
 RETRY_S_MIN = 0.05
 RETRY_S_MAX = 2.0
 """The wait after a failure doubles from the one to the other: soon back, and no storm."""
+CHORES_INTERVAL_S = 1.0
+"""How often the consumer looks what is due beside events, while nothing is."""
 PURGE_INTERVAL_S = 1.0
 """How often what is committed is removed from the stream."""
 
 LOAD_POSITIONS = text("SELECT partition, position FROM partitions WHERE partition = ANY(:partitions)")
 
 DATABASE_AWAY = (psycopg.OperationalError, DBAPIError, PoolTimeoutError, OSError)
-RETRY = (*DATABASE_AWAY, psycopg.errors.UniqueViolation, RetriableError, StreamInterrupted, OwnershipLost)
+RETRY = (*DATABASE_AWAY, psycopg.errors.UniqueViolation, RetriableError, StreamInterrupted, OwnershipLost, Superseded)
 """After these everything is taken up again from the committed positions."""
 
 logger = logging.getLogger(__name__)
@@ -41,17 +49,28 @@ class Consumer:
     """Reads, has batches processed, announces them and says how far it has got."""
 
     def __init__(
-        self, bus: Bus, engine: AsyncEngine, ownership: Ownership, processor: Processor, announcer: Announcer
+        self,
+        bus: Bus,
+        engine: AsyncEngine,
+        ownership: Ownership,
+        store: Store,
+        clock: Clock,
+        announcer: Announcer,
     ) -> None:
         self._bus = bus
         self._engine = engine
         self._ownership = ownership
-        self._processor = processor
+        self._store = store
+        self._clock = clock
+        self._processor = Processor(store, clock)
+        self._chores = Chores(clock)
         self._announcer = announcer
         self._changed = asyncio.Event()
         self._committed: dict[int, int] = {}
         self._stopping = False
         self._ended = asyncio.Event()
+        self.retries = 0
+        """How often it has taken up again from the committed positions."""
 
     def partitions_changed(self) -> None:
         """Called when the partitions that this scorer holds are other ones."""
@@ -76,10 +95,16 @@ class Consumer:
         wait_s = RETRY_S_MIN
         while not self._stopping:
             self._changed.clear()
+            epochs = dict(self._ownership.held)
             try:
-                await self._consume(dict(self._ownership.held))
+                try:
+                    await self._consume(epochs)
+                except Poisoned as error:
+                    logger.warning("%s; trying its parts one by one", error)
+                    await self._processor.sort_out(error.batch, error.before, epochs)
                 wait_s = RETRY_S_MIN
             except RETRY as error:
+                self.retries += 1
                 logger.warning("takes up again from the committed positions: %s", error)
                 await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))
                 wait_s = min(wait_s * 2, RETRY_S_MAX)
@@ -106,21 +131,58 @@ class Consumer:
         positions = await self._load_positions(epochs)
         await self._check_stream(max(positions.values()))
         await self._report(positions)
-        async with self._bus.read_events(sorted(epochs), min(positions.values())) as reader:
-            while not self._changed.is_set():
-                for batch in _batches(await reader.read(READ_TIMEOUT_S), positions):
-                    await self._process(batch, epochs)
+        async with (
+            self._bus.read_events(sorted(epochs), min(positions.values())) as reader,
+            self._store.session() as reads,
+            self._store.session() as writes,
+        ):
+            planner = Planner(self._clock, positions, min(epochs))
 
-    async def _process(self, batch: list[StreamMessage], epochs: dict[int, int]) -> None:
-        told = list(self._announcer.told)
-        announcements = await self._processor.process(batch, epochs, told)
-        self._announcer.forget(told)
+            def failed() -> None:
+                reader.interrupt("a batch failed")
+
+            steps = self._processor, planner, self._announcer, (reads, writes), epochs
+            async with Pipeline(*steps, tell=self._tell, failed=failed) as pipeline:
+                await self._work(reader, positions, planner, pipeline, writes, epochs)
+
+    async def _work(
+        self,
+        reader: Reader,
+        positions: dict[int, int],
+        planner: Planner,
+        pipeline: Pipeline,
+        writes: Session,
+        epochs: dict[int, int],
+    ) -> None:
+        next_chores, busy = 0.0, False
+        while not self._changed.is_set():
+            for batch in _batches(await reader.read(0 if busy else READ_TIMEOUT_S), positions):
+                await pipeline.submit(batch)
+            if busy or asyncio.get_running_loop().time() >= next_chores:
+                await pipeline.drain()
+                busy = await self._do_chores(epochs, planner, writes)
+                next_chores = asyncio.get_running_loop().time() + CHORES_INTERVAL_S
+
+    async def _do_chores(self, epochs: dict[int, int], planner: Planner, writes: Session) -> bool:
+        """Does a slice of what is due beside events. Answers whether there may be more of it."""
+        announcements = await self._chores.do_some(writes, epochs)
+        if announcements is None:
+            return False
+        planner.forget_leads()
+        await self._announce(announcements)
+        return True
+
+    async def _tell(self, announcements: Sequence[Announcement], positions: Mapping[int, int]) -> None:
+        """Says how far the scorer has got, and what has changed."""
+        await self._report(positions)
+        await self._announce(announcements)
+
+    async def _announce(self, announcements: Sequence[Announcement]) -> None:
         if not self._ownership.certain:
             # Whoever took the partitions over announces what is in the outbox; a late repeat of ours could come after
             # newer changes.
             raise OwnershipLost("the leases may have run out")
         await self._announcer.announce(announcements)
-        await self._report({message.partition: message.sequence for message in batch})
 
     async def _check_stream(self, position: int) -> None:
         """Without this, a stream that was lost and counts from 1 again would have its facts passed over in silence."""
@@ -131,8 +193,8 @@ class Consumer:
                 "anew. Nothing is consumed; bring the old stream back, or set the positions in table partitions to 0"
             )
 
-    async def _report(self, positions: dict[int, int]) -> None:
-        self._committed |= positions
+    async def _report(self, positions: Mapping[int, int]) -> None:
+        self._committed.update(positions)
         await self._bus.say_progress(positions)
 
     async def _load_positions(self, epochs: dict[int, int]) -> dict[int, int]:

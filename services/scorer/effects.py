@@ -7,10 +7,13 @@ same id with other content is a conflict, which is set apart the first time and 
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from services.scorer.rollups import Rollups, Standing, names_of, standing_of
+from services.scorer.scoring.compiled import CompiledModel
 from services.scorer.scoring.fold import Change, Folding
 from services.scorer.scoring.lead import Lead
-from services.scorer.scoring.model import Model
+from services.scorer.scoring.replay import History, rescore
 from services.scorer.wire import Incoming
 
 EventKey = tuple[str, str]
@@ -21,12 +24,16 @@ LeadKey = tuple[str, str]
 class Known:
     """What was stored before the batch, as far as the batch touches it."""
 
-    models: Mapping[str, Model] = field(default_factory=dict)
+    models: Mapping[str, CompiledModel] = field(default_factory=dict)
     # The content that stands under an event's id, and its lead.
     standing: dict[EventKey, tuple[bytes, str]] = field(default_factory=dict)
     # Contents that are set apart already.
     set_apart: set[tuple[EventKey, bytes]] = field(default_factory=set)
     leads: dict[LeadKey, Lead] = field(default_factory=dict)
+    # What leads give to sums, of those of which it is remembered.
+    standings: Mapping[LeadKey, Standing] = field(default_factory=dict)
+    # All that is stored of the leads that were scored by another model than today's.
+    histories: dict[LeadKey, History] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -47,40 +54,127 @@ class Conflict:
 
 
 @dataclass(slots=True)
-class Effects:
-    """What is to be stored, all or nothing."""
+class Before:
+    """What a lead was before the batch, as far as sums depend on it."""
 
+    standing: Standing | None
+    version: int
+    changed_day: int
+    profile: Mapping[str, Any] | None
+
+
+NOTHING = Before(None, 0, 0, None)
+
+
+def before_of(lead: Lead, standing: Standing | None = None) -> Before:
+    """What a stored lead is, before anything is folded into it."""
+    return Before(standing or standing_of(lead), lead.version, lead.changed_day, lead.profile)
+
+
+@dataclass(slots=True)
+class Effects:
+    """What is to be stored, all or nothing. Sums are added to the rows of `shard`, which no other scorer adds to."""
+
+    shard: int
     events: list[Incoming] = field(default_factory=list)
     conflicts: list[Conflict] = field(default_factory=list)
     changes: list[tuple[str, Change]] = field(default_factory=list)
     foldings: dict[LeadKey, Folding] = field(default_factory=dict)
     partitions: dict[LeadKey, int] = field(default_factory=dict)
-    # By tenant, partition and score: by how much the number of leads with it changes.
+    befores: dict[LeadKey, Before] = field(default_factory=dict)
+    # What the leads give to sums afterwards.
+    standings: dict[LeadKey, Standing] = field(default_factory=dict)
+    # By tenant, shard and score: by how much the number of leads with it changes.
     score_counts: Counter[tuple[str, int, int]] = field(default_factory=Counter)
+    rollups: Rollups = field(init=False)
+    # Tenant, day, lead and the score before the first change of the day.
+    score_days: list[tuple[str, int, str, int]] = field(default_factory=list)
+    # Tenant, name and lead.
+    names_gained: list[tuple[str, str, str]] = field(default_factory=list)
+    names_lost: list[tuple[str, str, str]] = field(default_factory=list)
     tallies: dict[tuple[str, str, int], Tally] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.rollups = Rollups(self.shard)
 
-def work_out(batch: Iterable[Incoming], known: Known) -> Effects:
-    """The effects of facts in the order of the stream. Changes the leads in `known`."""
-    effects = Effects()
-    scores_before: dict[LeadKey, int | None] = {}
+    def take(self, key: LeadKey, partition: int, folding: Folding, before: Before, change: Change | None) -> None:
+        """Takes in a lead that facts will be folded into, with what it was before and what was changed already."""
+        self.foldings[key] = folding
+        self.partitions[key] = partition
+        self.befores[key] = before
+        if change:
+            self.changes.append((key[0], change))
+
+    def sum_up(self, at_us: int) -> None:
+        """Works out, when all is folded, what changes in the sums over leads."""
+        for key, folding in self.foldings.items():
+            self._sum_up(key, folding.lead, self.befores[key], at_us)
+
+    def _sum_up(self, key: LeadKey, lead: Lead, before: Before, at_us: int) -> None:
+        tenant_id = key[0]
+        was, after = before.standing, standing_of(lead)
+        self.standings[key] = after
+        if was is None or was.score != after.score:
+            if was is not None:
+                self.score_counts[tenant_id, self.shard, was.score] -= 1
+            self.score_counts[tenant_id, self.shard, after.score] += 1
+        if lead.version != before.version and lead.changed_day != before.changed_day:
+            self.score_days.append((tenant_id, lead.changed_day, lead.lead_id, was.score if was else 0))
+        self.rollups.move(tenant_id, was, after, at_us)
+        if before.profile is not lead.profile:
+            names_before = frozenset() if before.profile is None else names_of(lead.lead_id, before.profile)
+            names = names_of(lead.lead_id, lead.profile)
+            self.names_gained += [(tenant_id, name, lead.lead_id) for name in names - names_before]
+            self.names_lost += [(tenant_id, name, lead.lead_id) for name in names_before - names]
+
+
+def work_out(batch: Iterable[Incoming], known: Known, at_us: int, shard: int) -> Effects:
+    """The effects of facts in the order of the stream, at a time. Changes the leads in `known`."""
+    effects = Effects(shard)
     for incoming in batch:
         tally = _tally(effects, incoming)
         if not _is_new(incoming, known, effects, tally):
             continue
+        fact = incoming.fact
         effects.events.append(incoming)
-        key = incoming.tenant_id, incoming.fact.lead_id
-        folding = effects.foldings.get(key)
-        if folding is None:
-            stored = known.leads.get(key)
-            scores_before[key] = stored.score if stored else None
-            folding = Folding(known.models[incoming.tenant_id], stored or Lead(incoming.fact.lead_id))
-            effects.foldings[key] = folding
-            effects.partitions[key] = incoming.partition
-        if change := folding.apply(incoming.fact):
+        if fact.is_event:
+            effects.rollups.add_event(incoming.tenant_id, fact)
+        key = incoming.tenant_id, fact.lead_id
+        folding = effects.foldings.get(key) or _open(key, incoming.partition, known, effects, at_us)
+        if change := folding.apply(fact):
             effects.changes.append((incoming.tenant_id, change))
-    _count_scores(effects, scores_before)
+    effects.sum_up(at_us)
     return effects
+
+
+def _open(key: LeadKey, partition: int, known: Known, effects: Effects, at_us: int) -> Folding:
+    """A lead, brought to today's model and to the time."""
+    model, stored = known.models[key[0]], known.leads.get(key)
+    if stored is None:
+        folding = Folding(model, Lead(key[1]), at_us)
+        effects.take(key, partition, folding, NOTHING, None)
+    elif stored.model_version == model.version:
+        before = before_of(stored, known.standings.get(key))
+        folding = Folding(model, stored, at_us)
+        effects.take(key, partition, folding, before, folding.pass_time())
+    else:
+        folding, change = rescore(model, stored, known.histories[key], at_us)
+        effects.take(key, partition, folding, before_of(stored), change)
+    return folding
+
+
+def pass_time(effects: Effects, tenant_id: str, partition: int, lead: Lead, model: CompiledModel, at_us: int) -> None:
+    """Adds what time alone has done to a lead, by the model that it was scored by."""
+    before, folding = before_of(lead), Folding(model, lead, at_us)
+    effects.take((tenant_id, lead.lead_id), partition, folding, before, folding.pass_time())
+
+
+def score_anew(
+    effects: Effects, tenant_id: str, partition: int, lead: Lead, history: History, model: CompiledModel, at_us: int
+) -> None:
+    """Adds what scoring a lead from its whole history does to it."""
+    folding, change = rescore(model, lead, history, at_us)
+    effects.take((tenant_id, lead.lead_id), partition, folding, before_of(lead), change)
 
 
 def _is_new(incoming: Incoming, known: Known, effects: Effects, tally: Tally) -> bool:
@@ -104,14 +198,3 @@ def _tally(effects: Effects, incoming: Incoming) -> Tally:
     if not incoming.import_id:
         return Tally()
     return effects.tallies.setdefault((incoming.tenant_id, incoming.import_id, incoming.partition), Tally())
-
-
-def _count_scores(effects: Effects, scores_before: Mapping[LeadKey, int | None]) -> None:
-    for key, folding in effects.foldings.items():
-        tenant_id, partition = key[0], effects.partitions[key]
-        before, after = scores_before[key], folding.lead.score
-        if before == after:
-            continue
-        if before is not None:
-            effects.score_counts[tenant_id, partition, before] -= 1
-        effects.score_counts[tenant_id, partition, after] += 1

@@ -1,5 +1,24 @@
 """The statements of the scorer, each with a name and a sentence. Values are always parameters."""
 
+from collections.abc import Mapping
+
+
+class Target:
+    """A table that rows are put into: many by COPY, few by INSERT."""
+
+    def __init__(self, name: str, columns: Mapping[str, str]) -> None:
+        """`columns` in the order of the rows, with their types."""
+        names = ", ".join(columns)
+        arrays = ", ".join(f"%b::{kind}[]" for kind in columns.values())
+        self.columns = tuple(columns)
+        self.types = tuple(columns.values())
+        self.copy = f"COPY {name} ({names}) FROM STDIN (FORMAT BINARY)"
+        self.insert = f"INSERT INTO {name} ({names}) SELECT * FROM unnest({arrays})"
+
+
+BE_QUICK = "SET statement_timeout = '8s'"
+"""A scorer that is paused in the middle of a COPY counts as busy, not as idle: its locks go with the statement."""
+
 LOCK_PARTITIONS = """
 SELECT partition, position, epoch, owner FROM partitions WHERE partition = ANY(%b) ORDER BY partition FOR UPDATE
 """
@@ -15,12 +34,40 @@ CREATE_TENANT = "INSERT INTO tenants (tenant_id, model_version) VALUES (%b, %b) 
 """A tenant is created by its first fact, or when the suite is prepared."""
 
 CREATE_MODEL = """
-INSERT INTO models (tenant_id, version, definition) VALUES (%b, %b, %b) ON CONFLICT (tenant_id, version) DO NOTHING
+INSERT INTO models (tenant_id, version, definition, comment, published_at) VALUES (%b, %b, %b, 'the default', now())
+ON CONFLICT (tenant_id, version) DO NOTHING
 """
 """Seeds a tenant's first model; one that is there already stays as it is."""
 
 LOAD_STANDING = "SELECT event_id, digest, lead_id FROM events WHERE tenant_id = %b AND event_id = ANY(%b)"
 """The contents that stand under the event ids of a batch."""
+
+LOAD_DAYS = """
+SELECT lead_id, type, occurred_at::date - DATE '1970-01-01', count(*), min(occurred_at), max(occurred_at)
+FROM events
+WHERE tenant_id = %b AND lead_id = ANY(%b) AND occurred_at <= %b AND left(type, 1) <> '$'
+    AND NOT (type = ANY(%b) OR %b)
+GROUP BY 1, 2, 3
+"""
+"""How many events leads had, by type and day (in UTC, as every session), without those that rules look into."""
+
+LOAD_EARLIEST = """
+SELECT l.lead_id, e.event_id, e.type, e.occurred_at, e.source
+FROM unnest(%b::text[]) AS l (lead_id) CROSS JOIN LATERAL (
+    SELECT event_id, type, occurred_at, source FROM events
+    WHERE tenant_id = %b AND lead_id = l.lead_id AND occurred_at <= %b AND left(type, 1) <> '$'
+    ORDER BY occurred_at, event_id LIMIT 1
+) AS e
+"""
+"""The earliest events of leads."""
+
+LOAD_FACTS = """
+SELECT lead_id, event_id, type, occurred_at, source, properties
+FROM events
+WHERE tenant_id = %b AND lead_id = ANY(%b) AND occurred_at <= %b AND type <> '$note'
+    AND (left(type, 1) = '$' OR type = ANY(%b) OR %b)
+"""
+"""The facts about leads that have to be looked into, one by one."""
 
 LOAD_SET_APART = "SELECT event_id, digest FROM quarantine WHERE tenant_id = %b AND event_id = ANY(%b)"
 """The contents that are set apart under the event ids of a batch."""
@@ -28,38 +75,65 @@ LOAD_SET_APART = "SELECT event_id, digest FROM quarantine WHERE tenant_id = %b A
 LOAD_LEADS = "SELECT state FROM leads WHERE tenant_id = %b AND lead_id = ANY(%b)"
 """The leads that a batch touches."""
 
-COPY_EVENTS = """
-COPY events (tenant_id, event_id, lead_id, type, occurred_at, received_at, source, properties, digest)
-FROM STDIN (FORMAT BINARY)
-"""
+EVENTS = Target("events", {
+    "tenant_id": "text", "event_id": "text", "lead_id": "text", "type": "text", "occurred_at": "timestamptz",
+    "received_at": "timestamptz", "source": "text", "properties": "jsonb", "digest": "bytea",
+})  # fmt: skip
 """The new facts. A race for an id with another scorer ends in a unique violation, and the batch is done again."""
-EVENT_TYPES = ("text", "text", "text", "text", "timestamptz", "timestamptz", "text", "jsonb", "bytea")
 
-COPY_LEDGER = """
-COPY ledger (tenant_id, lead_id, sequence, delta, score_before, score_after, cause, event_id, type, occurred_at,
-    recorded_at, model_version, contributions)
-FROM STDIN (FORMAT BINARY)
-"""
+LEDGER = Target("ledger", {
+    "tenant_id": "text", "lead_id": "text", "sequence": "int8", "delta": "int4", "score_before": "int4",
+    "score_after": "int4", "cause": "int2", "event_id": "text", "type": "text", "occurred_at": "timestamptz",
+    "recorded_at": "timestamptz", "model_version": "int4", "contributions": "jsonb", "crossings": "jsonb",
+})  # fmt: skip
 """The changes of scores."""
-LEDGER_TYPES = (
-    "text", "text", "int8", "int4", "int4", "int4", "int2", "text", "text", "timestamptz", "timestamptz", "int4",
-    "jsonb",
-)  # fmt: skip
 
 LEAD_COLUMNS = {
-    "tenant_id": "text", "lead_id": "text", "partition": "int2", "score": "int4", "engagement": "int4", "fit": "int4",
-    "grade": "text", "version": "int8", "event_count": "int8", "first_event_at": "timestamptz",
-    "last_event_at": "timestamptz", "profile": "jsonb", "model_version": "int4", "evaluated_on": "date",
-    "updated_at": "timestamptz", "state": "bytea", "explanation": "jsonb",
+    "tenant_id": "text", "lead_id": "text", "partition": "int2", "score": "int4", "machine_score": "int4",
+    "engagement": "int4", "fit": "int4", "grade": "text", "version": "int8", "event_count": "int8",
+    "first_event_at": "timestamptz", "last_event_at": "timestamptz", "profile": "jsonb", "status": "text",
+    "owner": "text", "source": "text", "model_version": "int4", "due_at": "timestamptz", "updated_at": "timestamptz",
+    "state": "bytea",
 }  # fmt: skip
 
+CREATE_STAGING = "CREATE TEMP TABLE IF NOT EXISTS batch_leads (LIKE leads) ON COMMIT DELETE ROWS"
+"""Where a session puts the leads of a batch: COPY is the fastest way in, and cannot update."""
+
+BATCH_LEADS = Target("batch_leads", LEAD_COLUMNS)
+"""The leads as they are after a batch."""
+
 UPSERT_LEADS = f"""
-INSERT INTO leads ({", ".join(LEAD_COLUMNS)})
-SELECT * FROM unnest({", ".join(f"%b::{kind}[]" for kind in LEAD_COLUMNS.values())})
+INSERT INTO leads ({", ".join(LEAD_COLUMNS)}) SELECT {", ".join(LEAD_COLUMNS)} FROM batch_leads
 ON CONFLICT (tenant_id, lead_id) DO UPDATE SET
 {", ".join(f"{column} = excluded.{column}" for column in list(LEAD_COLUMNS)[2:])}
 """
-"""The leads as they are after a batch, with what explains their scores."""
+"""From there to where they belong."""
+
+ADD_ROLLUPS = """
+INSERT INTO rollups (tenant_id, kind, at, name, partition, count, total)
+SELECT * FROM unnest(%b::text[], %b::int2[], %b::timestamptz[], %b::text[], %b::int2[], %b::int8[], %b::int8[])
+ON CONFLICT (tenant_id, kind, at, name, partition) DO UPDATE SET
+    count = rollups.count + excluded.count, total = rollups.total + excluded.total
+"""
+"""The sums for analytics."""
+
+ADD_SCORE_DAYS = """
+INSERT INTO score_days (tenant_id, day, lead_id, score_before)
+SELECT * FROM unnest(%b::text[], %b::date[], %b::text[], %b::int4[]) ON CONFLICT DO NOTHING
+"""
+"""The scores before the first changes of a day."""
+
+ADD_NAMES = """
+INSERT INTO lead_names (tenant_id, name, lead_id)
+SELECT * FROM unnest(%b::text[], %b::text[], %b::text[]) ON CONFLICT DO NOTHING
+"""
+"""What leads can be found by."""
+
+DELETE_NAMES = """
+DELETE FROM lead_names USING unnest(%b::text[], %b::text[], %b::text[]) AS old (tenant_id, name, lead_id)
+WHERE lead_names.tenant_id = old.tenant_id AND lead_names.name = old.name AND lead_names.lead_id = old.lead_id
+"""
+"""What leads cannot be found by any more."""
 
 ADD_SCORE_COUNTS = """
 INSERT INTO score_counts (tenant_id, partition, score, leads)
@@ -72,9 +146,12 @@ INSERT_QUARANTINE = """
 INSERT INTO quarantine (tenant_id, event_id, digest, lead_id, reason, detail, standing_lead_id, type, occurred_at,
     received_at, source, properties, payload, quarantined_at)
 VALUES (%b, %b, %b, %b, %b::int2, %b, %b, %b, %b, %b, %b, %b::jsonb, %b, %b)
-ON CONFLICT (tenant_id, event_id, digest) DO NOTHING
+ON CONFLICT (tenant_id, event_id, digest) DO UPDATE SET state = 1, detail = excluded.detail, decided_at = NULL,
+    decided_by = '', released_event_id = ''
+WHERE quarantine.reason = 2 AND quarantine.state = 2
 """
-"""A fact that is set apart; one that is there already stays once."""
+"""A fact that is set apart; one that is there already stays once. A dead letter that was released and cannot be
+processed again is held again."""
 
 ADD_IMPORT_COUNTS = """
 INSERT INTO import_counts (tenant_id, import_id, partition, accepted, duplicates, conflicts)
@@ -119,3 +196,65 @@ UPDATE partitions SET position = moved.position
 FROM unnest(%b::int2[], %b::int8[]) AS moved (partition, position) WHERE partitions.partition = moved.partition
 """
 """Everything up to here is committed."""
+
+LOAD_DUE = """
+SELECT tenant_id, partition, state FROM leads WHERE partition = ANY(%b) AND due_at <= %b LIMIT %b
+"""
+"""Leads that time alone may have changed."""
+
+LOAD_LEADS_AFTER = """
+SELECT partition, state FROM leads
+WHERE tenant_id = %b AND lead_id > %b AND partition = ANY(%b) ORDER BY lead_id LIMIT %b
+"""
+"""The next leads of some partitions, in the order of their ids."""
+
+COUNT_LEADS = "SELECT coalesce(sum(leads), 0)::int8 FROM score_counts WHERE tenant_id = %b"
+"""How many leads a tenant has, without counting them."""
+
+LOAD_PARTITIONS = "SELECT partition FROM partitions ORDER BY partition"
+"""All partitions."""
+
+HAS_DUE = "SELECT EXISTS(SELECT FROM leads WHERE partition = ANY(%b) AND due_at <= %b)"
+"""Whether time alone may have changed any lead of some partitions."""
+
+LOAD_WORK = """
+SELECT o.tenant_id, o.operation_id, o.model_version
+FROM operation_partitions p JOIN operations o USING (tenant_id, operation_id)
+WHERE p.partition = ANY(%b) ORDER BY o.operation_id LIMIT 1
+"""
+"""The oldest operation with something left to do in some partitions."""
+
+LOCK_OPERATION = "SELECT FROM operations WHERE tenant_id = %b AND operation_id = %b FOR UPDATE"
+"""Of two scorers that end their parts of an operation at the same time, the second sees what the first has done."""
+
+LOCK_WORK = """
+SELECT partition, cursor FROM operation_partitions
+WHERE tenant_id = %b AND operation_id = %b AND partition = ANY(%b) ORDER BY partition FOR UPDATE
+"""
+"""Holds an operation's places in some partitions; none are left of one that was cancelled."""
+
+MOVE_WORK = """
+UPDATE operation_partitions SET cursor = greatest(cursor, %b)
+WHERE tenant_id = %b AND operation_id = %b AND partition = ANY(%b)
+"""
+"""Every lead up to here is done."""
+
+END_WORK = "DELETE FROM operation_partitions WHERE tenant_id = %b AND operation_id = %b AND partition = ANY(%b)"
+"""These partitions are done."""
+
+ADD_WORK_DONE = """
+UPDATE operations SET leads_done = leads_done + %b::int8, leads_changed = leads_changed + %b::int8
+WHERE tenant_id = %b AND operation_id = %b
+"""
+"""How far an operation has got."""
+
+END_OPERATION = """
+UPDATE operations AS o SET state = 2, ended_at = %b
+WHERE tenant_id = %b AND operation_id = %b AND state = 1 AND NOT EXISTS (
+    SELECT FROM operation_partitions p WHERE p.tenant_id = o.tenant_id AND p.operation_id = o.operation_id
+)
+"""
+"""An operation is done when all its partitions are."""
+
+FREEZE = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
+"""Must be the first of its transaction."""

@@ -4,38 +4,45 @@ The statements go through psycopg directly: batches are what makes the scorer fa
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
-import msgspec
 import psycopg
-from psycopg.types.json import Jsonb
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.scorer import statements
-from services.scorer.effects import Conflict, Effects, Known, LeadKey
-from services.scorer.explanation import explanation_of
+from services.scorer import rows, statements
+from services.scorer.batches import Unreadable
+from services.scorer.conditions.expression import compile_model
+from services.scorer.effects import Known, LeadKey
+from services.scorer.histories import load_histories
+from services.scorer.lead_state import load_lead
 from services.scorer.models import dump_model, load_model
+from services.scorer.rows import Written
+from services.scorer.scoring.compiled import CompiledModel
 from services.scorer.scoring.default_model import default_model
-from services.scorer.scoring.fold import Change, Folding
-from services.scorer.scoring.lead import PROFILE, Lead
-from services.scorer.scoring.model import Model
-from services.scorer.wire import Incoming, Report, cause_of
+from services.scorer.scoring.lead import Lead
+from services.scorer.scoring.replay import History
+from services.scorer.wire import Incoming, Report
 from services.shared.clock import to_datetime
-from services.shared.errors import OwnershipLost
+from services.shared.errors import LeadscoreError, OwnershipLost
 
 IMPORT_ERRORS_MAX = 10_000
 """Refused rows kept of one import: enough to mend a file by, and no way to fill the disk."""
-REASON_CONFLICT = 1
-REASON_POISON = 2
-"""As in the contract's QuarantineReason."""
+PIPELINED_ROWS_MAX = 200
+"""Up to here the way to the server and back costs more than slower statements."""
+NO_LEADS: Mapping[LeadKey, Lead] = {}
+
+
+class Superseded(LeadscoreError):
+    """What a batch was worked out for has changed: work it out again, from the committed positions."""
+
 
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
+Cursor = psycopg.AsyncCursor[tuple[Any, ...]]
 
 
 @dataclass(frozen=True)
@@ -47,13 +54,49 @@ class Announcement:
     payload: bytes
 
 
+@dataclass(frozen=True)
+class Work:
+    """An operation that scores leads anew by a version of the model."""
+
+    tenant_id: str
+    operation_id: int
+    model_version: int
+
+
 class Store:
     """Opens transactions, and keeps the models that were read: a published one never changes."""
 
     def __init__(self, engine: AsyncEngine, scorer_id: str) -> None:
         self._engine = engine
-        self._models: dict[tuple[str, int], Model] = {}
+        self._models: dict[tuple[str, int], CompiledModel] = {}
         self.scorer_id = scorer_id
+
+    async def ensure_tenant(self, tenant_id: str) -> None:
+        """Makes sure that a tenant and its model are there."""
+        async with self.transaction() as transaction:
+            await transaction.todays_model(tenant_id)
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator["Transaction"]:
+        """A transaction that only reads, and sees everything as it was at its start."""
+        async with self.transaction() as transaction:
+            await transaction.freeze()
+            yield transaction
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator["Session"]:
+        """A connection for many transactions, one after the other; the only kind that can write leads."""
+        async with self._engine.connect() as pooled:
+            connection = (await pooled.get_raw_connection()).driver_connection
+            assert connection is not None
+            await connection.set_autocommit(True)
+            await connection.execute(statements.BE_QUICK)
+            await connection.execute(statements.CREATE_STAGING)
+            try:
+                yield Session(connection, self._models, self.scorer_id)
+            finally:
+                with contextlib.suppress(psycopg.Error):
+                    await pooled.invalidate()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator["Transaction"]:
@@ -70,110 +113,198 @@ class Store:
                 raise
 
 
-class Transaction:
-    """What happens between the begin and the commit of one batch."""
+class Session:
+    """A connection of its own. What it reads outside of a transaction is what was committed by then."""
 
-    def __init__(self, connection: Connection, models: dict[tuple[str, int], Model], scorer_id: str) -> None:
+    def __init__(self, connection: Connection, models: dict[tuple[str, int], CompiledModel], scorer_id: str) -> None:
         self._connection = connection
         self._models = models
         self._scorer_id = scorer_id
+        self.now = Transaction(connection, models, scorer_id)
+
+    @asynccontextmanager
+    async def transaction(self, rows: int = 0) -> AsyncIterator["Transaction"]:
+        """A transaction: committed at the end of the context, rolled back if it is left by an exception.
+
+        One that writes few `rows` sends everything at once and waits for the answers together; COPY, which is faster
+        for many rows, cannot be used then.
+        """
+        if 0 < rows <= PIPELINED_ROWS_MAX:
+            async with self._connection.pipeline(), self._connection.transaction():
+                yield Transaction(self._connection, self._models, self._scorer_id, pipelined=True)
+        else:
+            async with self._connection.transaction():
+                yield self.now
+
+
+class Transaction:
+    """What happens between the begin and the commit of one batch."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        models: dict[tuple[str, int], CompiledModel],
+        scorer_id: str,
+        pipelined: bool = False,
+    ) -> None:
+        self._connection = connection
+        self._models = models
+        self._scorer_id = scorer_id
+        self._pipelined = pipelined
+
+    async def freeze(self) -> None:
+        """Nothing that others commit from now on is seen, and nothing can be written."""
+        await self._connection.execute(statements.FREEZE)
 
     async def lock(self, epochs: Mapping[int, int]) -> dict[int, int]:
         """Locks partitions and answers their positions. Raises OwnershipLost if one is not held in the epoch given."""
-        rows = await (await self._connection.execute(statements.LOCK_PARTITIONS, [list(epochs)])).fetchall()
-        for partition, _, epoch, owner in rows:
-            if owner != self._scorer_id or epoch != epochs[partition]:
-                raise OwnershipLost(f"partition {partition} is {owner}'s, epoch {epoch}")
-        return {partition: position for partition, position, _, _ in rows}
+        held = await (await self._connection.execute(statements.LOCK_PARTITIONS, [list(epochs)])).fetchall()
+        for partition, _, epoch, owner in held:
+            self._check_owner(partition, epoch, owner, epochs)
+        return {partition: position for partition, position, _, _ in held}
 
-    async def load(self, facts: Sequence[Incoming]) -> Known:
-        """What was stored about the ids and the leads of `facts`."""
-        known = Known()
+    def _check_owner(self, partition: int, epoch: int, owner: str, epochs: Mapping[int, int]) -> None:
+        if owner != self._scorer_id or epoch != epochs[partition]:
+            raise OwnershipLost(f"partition {partition} is {owner}'s, epoch {epoch}")
+
+    async def load(self, facts: Sequence[Incoming], cached: Mapping[LeadKey, Lead] = NO_LEADS) -> Known:
+        """What was stored about the ids and the leads of `facts`; leads that are `cached` are as they are there."""
+        models: dict[str, CompiledModel] = {}
+        known = Known(models=models)
         by_tenant = {
             tenant_id: list(found)
             for tenant_id, found in groupby(sorted(facts, key=attrgetter("tenant_id")), attrgetter("tenant_id"))
         }
-        known.models = {tenant_id: await self._model(tenant_id) for tenant_id in by_tenant}
+        async with self._connection.pipeline():
+            published = await self._connection.execute(statements.LOAD_TENANTS, [list(by_tenant)])
+            stored = {
+                tenant_id: await self._ask(tenant_id, incoming, cached) for tenant_id, incoming in by_tenant.items()
+            }
+        versions: dict[str, int] = dict(await published.fetchall())
         for tenant_id, incoming in by_tenant.items():
-            await self._load_tenant(tenant_id, incoming, known)
+            version = versions.get(tenant_id)
+            model = await (self._create_tenant(tenant_id) if version is None else self.model(tenant_id, version))
+            models[tenant_id] = model
+            lead_ids = {each.fact.lead_id for each in incoming}
+            await self._take_in(tenant_id, lead_ids, known, cached, stored[tenant_id])
         return known
 
-    async def _load_tenant(self, tenant_id: str, facts: Sequence[Incoming], known: Known) -> None:
+    async def _ask(
+        self, tenant_id: str, facts: Sequence[Incoming], cached: Mapping[LeadKey, Lead]
+    ) -> tuple[Cursor, Cursor, Cursor]:
         event_ids = list({incoming.fact.event_id for incoming in facts})
-        lead_ids = list({incoming.fact.lead_id for incoming in facts})
-        async with self._connection.pipeline():
-            standing = await self._connection.execute(statements.LOAD_STANDING, [tenant_id, event_ids], binary=True)
-            set_apart = await self._connection.execute(statements.LOAD_SET_APART, [tenant_id, event_ids], binary=True)
-            leads = await self._connection.execute(statements.LOAD_LEADS, [tenant_id, lead_ids], binary=True)
+        missing = list({each.fact.lead_id for each in facts if (tenant_id, each.fact.lead_id) not in cached})
+        return (
+            await self._connection.execute(statements.LOAD_STANDING, [tenant_id, event_ids], binary=True),
+            await self._connection.execute(statements.LOAD_SET_APART, [tenant_id, event_ids], binary=True),
+            await self._connection.execute(statements.LOAD_LEADS, [tenant_id, missing], binary=True),
+        )
+
+    async def _take_in(
+        self,
+        tenant_id: str,
+        lead_ids: Iterable[str],
+        known: Known,
+        cached: Mapping[LeadKey, Lead],
+        stored: tuple[Cursor, Cursor, Cursor],
+    ) -> None:
+        standing, set_apart, leads = stored
         for event_id, digest, lead_id in await standing.fetchall():
             known.standing[tenant_id, event_id] = digest, lead_id
         for event_id, digest in await set_apart.fetchall():
             known.set_apart.add(((tenant_id, event_id), digest))
-        for (state,) in await leads.fetchall():
-            lead = msgspec.msgpack.decode(state, type=Lead)
-            known.leads[tenant_id, lead.lead_id] = lead
+        found = [load_lead(state) for (state,) in await leads.fetchall()]
+        found += [lead for lead_id in lead_ids if (lead := cached.get((tenant_id, lead_id))) is not None]
+        known.leads |= {(tenant_id, lead.lead_id): lead for lead in found}
+        model = known.models[tenant_id]
+        if stale := [lead.lead_id for lead in found if lead.model_version != model.version]:
+            histories = await load_histories(self._connection, tenant_id, stale, model)
+            known.histories |= {(tenant_id, lead_id): history for lead_id, history in histories.items()}
 
-    async def _model(self, tenant_id: str) -> Model:
+    async def todays_model(self, tenant_id: str) -> CompiledModel:
+        """The model by which a tenant's leads are scored. A tenant that is not there is created with the default."""
         row = await (await self._connection.execute(statements.LOAD_TENANTS, [[tenant_id]])).fetchone()
         if row is None:
-            return await self.create_tenant(tenant_id)
-        version = row[1]
+            return await self._create_tenant(tenant_id)
+        return await self.model(tenant_id, row[1])
+
+    async def model(self, tenant_id: str, version: int) -> CompiledModel:
+        """A published version of a tenant's model."""
         model = self._models.get((tenant_id, version))
         if model is None:
             stored = await (await self._connection.execute(statements.LOAD_MODEL, [tenant_id, version])).fetchone()
             assert stored is not None, "a tenant's model is written with the tenant"
-            model = self._models[tenant_id, version] = load_model(version, stored[0])
+            model = self._models[tenant_id, version] = compile_model(load_model(version, stored[0]))
         return model
 
-    async def create_tenant(self, tenant_id: str) -> Model:
-        """Creates a tenant with the default model, unless it is there."""
+    async def _create_tenant(self, tenant_id: str) -> CompiledModel:
         model = default_model()
+        definition = rows.jsonb(dump_model(model))
         await self._connection.execute(statements.CREATE_TENANT, [tenant_id, model.version])
-        await self._connection.execute(statements.CREATE_MODEL, [tenant_id, model.version, _jsonb(dump_model(model))])
-        return model
+        await self._connection.execute(statements.CREATE_MODEL, [tenant_id, model.version, definition])
+        return compile_model(model)
 
-    async def write(self, effects: Effects, models: Mapping[str, Model], now_us: int) -> None:
+    async def take(
+        self, epochs: Mapping[int, int], before: Mapping[int, int], models: Mapping[str, int]
+    ) -> Callable[[], Awaitable[None]]:
+        """Locks partitions for a batch that was worked out before. Answers a check to be made before the commit: it
+        raises OwnershipLost if one is not held in the epoch given, and Superseded if its position or a tenant's model
+        is not the one that the batch was worked out for.
+        """
+        async with self._together():
+            locked = await self._connection.execute(statements.LOCK_PARTITIONS, [list(before)])
+            published = await self._connection.execute(statements.LOAD_TENANTS, [list(models)])
+
+        async def check() -> None:
+            for partition, position, epoch, owner in await locked.fetchall():
+                self._check_owner(partition, epoch, owner, epochs)
+                if position != before[partition]:
+                    raise Superseded(f"partition {partition} is at {position}, not {before[partition]}")
+            if dict(await published.fetchall()) != models:
+                raise Superseded("another model was published")
+
+        return check
+
+    async def write(self, written: Written) -> None:
         """Writes what a batch did."""
-        now = to_datetime(now_us)
-        await self._copy(statements.COPY_EVENTS, statements.EVENT_TYPES, map(_event_row, _by_id(effects.events)))
-        changes = (_ledger_row(tenant_id, change, models[tenant_id], now) for tenant_id, change in effects.changes)
-        await self._copy(statements.COPY_LEDGER, statements.LEDGER_TYPES, changes)
-        async with self._connection.pipeline():
-            if effects.foldings:
-                await self._connection.execute(statements.UPSERT_LEADS, _columns(_lead_rows(effects, models, now)))
-            if moved := [(*key, leads) for key, leads in sorted(effects.score_counts.items()) if leads]:
-                await self._connection.execute(statements.ADD_SCORE_COUNTS, _columns(moved))
-            for conflict in effects.conflicts:
-                await self._connection.execute(statements.INSERT_QUARANTINE, _conflict_row(conflict, now))
-            for (tenant_id, import_id, partition), tally in sorted(effects.tallies.items()):
-                counts = [tally.accepted, tally.duplicates, tally.conflicts]
-                await self._connection.execute(statements.ADD_IMPORT_COUNTS, [tenant_id, import_id, partition, *counts])
+        for table, found in (
+            (statements.EVENTS, written.events),
+            (statements.LEDGER, written.ledger),
+            (statements.BATCH_LEADS, written.leads),
+        ):
+            if found:
+                await self._insert(table, found)
+        async with self._together():
+            if written.leads:
+                await self._connection.execute(statements.UPSERT_LEADS)
+            for statement, sums in written.sums:
+                await self._connection.execute(statement, rows.columns(sums))
+            for row in written.quarantine:
+                await self._connection.execute(statements.INSERT_QUARANTINE, row)
+            for counts in written.import_counts:
+                await self._connection.execute(statements.ADD_IMPORT_COUNTS, counts)
+
+    async def _insert(self, table: statements.Target, found: Sequence[Sequence[Any]]) -> None:
+        if self._pipelined:
+            await self._connection.execute(table.insert, rows.columns(found))
+            return
+        async with self._connection.cursor().copy(table.copy) as copy:
+            copy.set_types(table.types)
+            for row in found:
+                await copy.write_row(row)
+
+    def _together(self) -> AbstractAsyncContextManager[Any]:
+        """Statements that wait for nothing in between go to the server together."""
+        return contextlib.nullcontext() if self._pipelined else self._connection.pipeline()
 
     async def set_apart(self, incoming: Incoming, detail: str, now_us: int) -> None:
         """Sets a fact apart that cannot be processed."""
-        await self._connection.execute(statements.INSERT_QUARANTINE, _poison_row(incoming, detail, to_datetime(now_us)))
+        row = rows.poison_row(incoming, detail, to_datetime(now_us))
+        await self._connection.execute(statements.INSERT_QUARANTINE, row)
 
-    async def set_apart_unreadable(
-        self, tenant_id: str, sequence: int, payload: bytes, detail: str, now_us: int
-    ) -> None:
+    async def set_apart_unreadable(self, message: Unreadable, now_us: int) -> None:
         """Sets a message apart that cannot be read, as it came."""
-        now = to_datetime(now_us)
-        row = [
-            tenant_id,
-            f"message {sequence}",
-            b"",
-            "",
-            REASON_POISON,
-            _storable(detail),
-            "",
-            "",
-            None,
-            now,
-            "",
-            None,
-            payload,
-            now,
-        ]
+        row = rows.unreadable_row(message, to_datetime(now_us))
         await self._connection.execute(statements.INSERT_QUARANTINE, row)
 
     async def record(self, reports: Iterable[Report]) -> None:
@@ -185,17 +316,17 @@ class Transaction:
                 report.rows_read, report.rows_rejected, report.reason, report.consistency_token, at, at,
             ])  # fmt: skip
             if report.rejections:
-                rows = [(found.row, found.field, found.description) for found in report.rejections]
+                refused = [(found.row, found.field, found.description) for found in report.rejections]
                 import_key = [each.tenant_id, report.import_id]
                 await self._connection.execute(
-                    statements.ADD_IMPORT_ERRORS, [*import_key, *_columns(rows), *import_key, IMPORT_ERRORS_MAX]
+                    statements.ADD_IMPORT_ERRORS, [*import_key, *rows.columns(refused), *import_key, IMPORT_ERRORS_MAX]
                 )
 
     async def move(
         self, positions: Mapping[int, int], announcements: Iterable[Announcement], announced: Sequence[str]
     ) -> None:
         """Moves the positions, and with them what is to be announced in, and what has been announced out."""
-        async with self._connection.pipeline():
+        async with self._together():
             for number, each in enumerate(announcements):
                 await self._connection.execute(
                     statements.INSERT_OUTBOX,
@@ -203,88 +334,71 @@ class Transaction:
                 )
             if announced:
                 await self._connection.execute(statements.DELETE_OUTBOX, [list(announced)])
-            await self._connection.execute(statements.MOVE_PARTITIONS, [list(positions), list(positions.values())])
+            if positions:
+                moved = [list(positions), list(positions.values())]
+                await self._connection.execute(statements.MOVE_PARTITIONS, moved)
 
-    async def _copy(self, statement: str, types: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-        rows = list(rows)
-        if not rows:
-            return
-        async with self._connection.cursor().copy(statement) as copy:
-            copy.set_types(types)
-            for row in rows:
-                await copy.write_row(row)
+    async def load_lead(self, tenant_id: str, lead_id: str) -> Lead | None:
+        """One lead, if anything is known of it."""
+        found = await self._connection.execute(statements.LOAD_LEADS, [tenant_id, [lead_id]], binary=True)
+        row = await found.fetchone()
+        return load_lead(row[0]) if row else None
 
+    async def count_leads(self, tenant_id: str) -> int:
+        """How many leads a tenant has."""
+        row = await (await self._connection.execute(statements.COUNT_LEADS, [tenant_id])).fetchone()
+        return int(row[0]) if row else 0
 
-def _jsonb(value: Any) -> Jsonb:
-    return Jsonb(value, dumps=msgspec.json.encode)
+    async def partitions(self) -> list[int]:
+        """All partitions."""
+        return [row[0] for row in await (await self._connection.execute(statements.LOAD_PARTITIONS)).fetchall()]
 
+    async def load_histories(
+        self, tenant_id: str, lead_ids: Sequence[str], model: CompiledModel, until_us: int | None = None
+    ) -> dict[str, History]:
+        """The whole histories of leads, for a model to be applied to; only what had happened by a time, if given."""
+        return await load_histories(self._connection, tenant_id, lead_ids, model, until_us)
 
-def _by_id(events: Iterable[Incoming]) -> list[Incoming]:
-    """Two scorers that race for the same ids wait for each other in one order, never in a circle."""
-    return sorted(events, key=lambda incoming: (incoming.tenant_id, incoming.fact.event_id))
+    async def load_due(self, partitions: Sequence[int], now_us: int, limit: int) -> list[tuple[str, int, Lead]]:
+        """Leads of some partitions that time alone may have changed, each with its tenant and partition."""
+        scope = [list(partitions), to_datetime(now_us), limit]
+        due = await self._connection.execute(statements.LOAD_DUE, scope, binary=True)
+        return [(tenant_id, partition, load_lead(state)) for tenant_id, partition, state in await due.fetchall()]
 
+    async def load_leads_after(
+        self, tenant_id: str, after: str, partitions: Sequence[int], limit: int
+    ) -> list[tuple[int, Lead]]:
+        """The next leads of some partitions in the order of their ids, each with its partition."""
+        scope = [tenant_id, after, list(partitions), limit]
+        found = await self._connection.execute(statements.LOAD_LEADS_AFTER, scope, binary=True)
+        return [(partition, load_lead(state)) for partition, state in await found.fetchall()]
 
-def _event_row(incoming: Incoming) -> tuple[Any, ...]:
-    fact = incoming.fact
-    properties = _jsonb(fact.properties) if fact.properties is not None else None
-    return (
-        incoming.tenant_id, fact.event_id, fact.lead_id, fact.type, to_datetime(fact.occurred_us),
-        to_datetime(incoming.received_us), incoming.source, properties, incoming.digest,
-    )  # fmt: skip
+    async def has_due(self, partitions: Sequence[int], now_us: int) -> bool:
+        """Whether time alone may have changed a lead of some partitions."""
+        scope = [list(partitions), to_datetime(now_us)]
+        row = await (await self._connection.execute(statements.HAS_DUE, scope)).fetchone()
+        return bool(row and row[0])
 
+    async def next_work(self, partitions: Sequence[int]) -> Work | None:
+        """The oldest operation that has something to do in some partitions."""
+        row = await (await self._connection.execute(statements.LOAD_WORK, [list(partitions)])).fetchone()
+        return Work(*row) if row else None
 
-def _ledger_row(tenant_id: str, change: Change, model: Model, now: datetime) -> tuple[Any, ...]:
-    fact, score = change.fact, change.after.score
-    contributions = [{"rule": each.rule, "count": each.count, "points": each.points} for each in change.contributions]
-    return (
-        tenant_id, fact.lead_id, change.version, score - change.score_before, change.score_before, score,
-        int(cause_of(fact)), fact.event_id, "" if fact.type == PROFILE else fact.type, to_datetime(fact.occurred_us),
-        now, model.version, _jsonb(contributions),
-    )  # fmt: skip
+    async def lock_work(self, work: Work, partitions: Sequence[int]) -> dict[int, str]:
+        """Holds an operation's places in some partitions: the lead up to which each is done. None if it was ended."""
+        scope = [work.tenant_id, work.operation_id, list(partitions)]
+        return dict(await (await self._connection.execute(statements.LOCK_WORK, scope)).fetchall())
 
+    async def move_work(self, work: Work, partitions: Sequence[int], cursor: str, done: int, changed: int) -> None:
+        """An operation has done some leads, and every one up to `cursor`."""
+        key = [work.tenant_id, work.operation_id]
+        async with self._connection.pipeline():
+            await self._connection.execute(statements.MOVE_WORK, [cursor, *key, list(partitions)])
+            await self._connection.execute(statements.ADD_WORK_DONE, [done, changed, *key])
 
-def _lead_rows(effects: Effects, models: Mapping[str, Model], now: datetime) -> Iterable[tuple[Any, ...]]:
-    for key, folding in sorted(effects.foldings.items(), key=lambda item: item[0]):
-        yield _lead_row(key, effects.partitions[key], folding, models[key[0]], now)
-
-
-def _lead_row(key: LeadKey, partition: int, folding: Folding, model: Model, now: datetime) -> tuple[Any, ...]:
-    lead = folding.lead
-    return (
-        *key, partition, lead.score, lead.engagement, lead.fit, lead.grade, lead.version, lead.event_count,
-        _moment(lead.first_event_us), _moment(lead.last_event_us), _jsonb(lead.profile), model.version,
-        now.astimezone(UTC).date(), now, msgspec.msgpack.encode(lead), _jsonb(explanation_of(folding)),
-    )  # fmt: skip
-
-
-def _moment(time_us: int | None) -> datetime | None:
-    return None if time_us is None else to_datetime(time_us)
-
-
-def _conflict_row(conflict: Conflict, now: datetime) -> list[Any]:
-    incoming, fact = conflict.incoming, conflict.incoming.fact
-    detail = "the event id was taken by an event with other content"
-    properties = _jsonb(fact.properties) if fact.properties is not None else None
-    return [
-        incoming.tenant_id, fact.event_id, incoming.digest, fact.lead_id, REASON_CONFLICT, detail,
-        conflict.standing_lead_id, fact.type, to_datetime(fact.occurred_us), to_datetime(incoming.received_us),
-        incoming.source, properties, None, now,
-    ]  # fmt: skip
-
-
-def _poison_row(incoming: Incoming, detail: str, now: datetime) -> list[Any]:
-    """Readable as far as the database can hold it; the payload has the fact as it came."""
-    fact = incoming.fact
-    event_id, lead_id, event_type = (_storable(text) for text in (fact.event_id, fact.lead_id, fact.type))
-    return [
-        incoming.tenant_id, event_id, incoming.digest, lead_id, REASON_POISON, _storable(detail), "", event_type,
-        None, now, _storable(incoming.source), None, msgspec.msgpack.encode(fact), now,
-    ]  # fmt: skip
-
-
-def _storable(text: str) -> str:
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
-
-
-def _columns(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)]
+    async def end_work(self, work: Work, partitions: Sequence[int], now_us: int) -> None:
+        """An operation has nothing left to do in some partitions; if they were the last ones, it is done."""
+        key = [work.tenant_id, work.operation_id]
+        await self._connection.execute(statements.LOCK_OPERATION, key)
+        await self._connection.execute(statements.END_WORK, [*key, list(partitions)])
+        await self._connection.execute(statements.END_OPERATION, [to_datetime(now_us), *key])

@@ -1,0 +1,104 @@
+"""What a batch will do, worked out before its turn to be committed has come.
+
+While the database is busy with one batch, the next one is worked out on what that one will leave behind: its leads are
+in the cache, its event ids in the plans under way. Plans are committed in the order in which they were made; if one
+fails, it and all after it are thrown away, the cache with them, and everything is taken up again from the committed
+positions.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from services.scorer.announcements import announcements_of
+from services.scorer.batches import Batch
+from services.scorer.effects import Effects, EventKey, LeadKey, work_out
+from services.scorer.rollups import Standing
+from services.scorer.rows import Written, written
+from services.scorer.scoring.lead import Lead
+from services.scorer.store import Announcement, Superseded, Transaction
+from services.shared.clock import Clock
+
+CACHED_LEADS_MAX = 30_000
+"""Leads that are kept in memory, some 60 MB: enough for those that are busy at the same time, and several times as many
+as one batch holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a batch will do, if the partitions are where it begins and the tenants' models are those it was made by."""
+
+    batch: Batch
+    before: Mapping[int, int]
+    models: Mapping[str, int]
+    written: Written
+    announcements: list[Announcement]
+    standing: Mapping[EventKey, tuple[bytes, str]]
+    set_apart: frozenset[tuple[EventKey, bytes]]
+    now_us: int
+
+
+class Planner:
+    """Makes plans, one after the other, for the partitions held, from their committed positions on."""
+
+    def __init__(self, clock: Clock, positions: Mapping[int, int], shard: int) -> None:
+        """Sums are added to the rows of `shard`, one of the partitions held."""
+        self._clock = clock
+        self._shard = shard
+        self._positions = dict(positions)
+        self._leads: dict[LeadKey, Lead] = {}
+        self._standings: dict[LeadKey, Standing] = {}
+        self._under_way: list[Plan] = []
+
+    async def plan(self, batch: Batch, reads: Transaction) -> Plan:
+        """What a batch will do, after all plans made before it."""
+        under_way = list(self._under_way)  # Before the read: what is committed from here on may not be seen by it.
+        known = await reads.load(batch.facts, self._leads)
+        if known.histories and under_way:
+            raise Superseded("another model was published")  # Histories are whole only when everything is committed.
+        for plan in under_way:
+            known.standing.update(plan.standing)
+            known.set_apart |= plan.set_apart
+        now_us = self._clock.now_us()
+        known.standings = self._standings
+        effects = work_out(batch.facts, known, now_us, self._shard)
+        self._remember(effects)
+        plan = Plan(
+            batch=batch,
+            before=self.positions_of(batch),
+            models={tenant_id: model.version for tenant_id, model in known.models.items()},
+            written=written(effects, now_us),
+            announcements=announcements_of(effects, batch.name, now_us),
+            standing={
+                (each.tenant_id, each.fact.event_id): (each.digest, each.fact.lead_id) for each in effects.events
+            },
+            set_apart=frozenset(
+                ((each.incoming.tenant_id, each.incoming.fact.event_id), each.incoming.digest)
+                for each in effects.conflicts
+            ),
+            now_us=now_us,
+        )
+        self._positions |= batch.positions
+        self._under_way.append(plan)
+        return plan
+
+    def positions_of(self, batch: Batch) -> dict[int, int]:
+        """Where the partitions of a batch are, when all plans made are committed."""
+        return {partition: self._positions[partition] for partition in batch.positions}
+
+    def committed(self, plan: Plan) -> None:
+        """What a plan does can be read from the database now."""
+        self._under_way.remove(plan)
+
+    def forget_leads(self) -> None:
+        """Others have changed leads."""
+        self._leads.clear()
+        self._standings.clear()
+
+    def _remember(self, effects: Effects) -> None:
+        """Keeps the leads; those not touched for the longest time make room."""
+        for key, folding in effects.foldings.items():
+            self._leads.pop(key, None)
+            self._leads[key] = folding.lead
+        self._standings |= effects.standings
+        for key in list(self._leads)[: max(0, len(self._leads) - CACHED_LEADS_MAX)]:
+            del self._leads[key], self._standings[key]

@@ -1,0 +1,180 @@
+"""What is written to each table, as rows."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import lru_cache
+from operator import itemgetter
+from typing import Any
+
+import msgspec
+from psycopg.types.json import Jsonb
+
+from services.scorer import statements
+from services.scorer.batches import Unreadable
+from services.scorer.effects import Conflict, Effects, LeadKey
+from services.scorer.lead_state import dump_lead
+from services.scorer.scoring.evaluation import changes_at_us
+from services.scorer.scoring.fold import Change, Folding
+from services.scorer.scoring.thresholds import Crossing
+from services.scorer.wire import Incoming
+from services.shared.clock import to_datetime
+
+FIRST_DAY = date(1970, 1, 1)
+
+REASON_CONFLICT = 1
+REASON_POISON = 2
+"""As in the contract's QuarantineReason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a batch writes, row by row, by table."""
+
+    events: list[tuple[Any, ...]]
+    ledger: list[tuple[Any, ...]]
+    leads: list[tuple[Any, ...]]
+    sums: list[tuple[str, list[tuple[Any, ...]]]]
+    quarantine: list[list[Any]]
+    import_counts: list[tuple[Any, ...]]
+
+    @property
+    def rows(self) -> int:
+        """How many rows go into the largest tables."""
+        return len(self.events) + len(self.ledger) + len(self.leads)
+
+
+def written(effects: Effects, now_us: int) -> Written:
+    """What the effects of a batch write. Rows of one table are in one order for all scorers: two that write the same
+    ones wait for each other, never in a circle.
+    """
+    now = to_datetime(now_us)
+    events = sorted(effects.events, key=lambda incoming: (incoming.tenant_id, incoming.fact.event_id))
+    return Written(
+        events=[event_row(incoming) for incoming in events],
+        ledger=[ledger_row(tenant_id, change, now) for tenant_id, change in effects.changes],
+        leads=[
+            lead_row(key, effects.partitions[key], folding, now)
+            for key, folding in sorted(effects.foldings.items(), key=itemgetter(0))
+        ],
+        sums=[(statement, found) for statement, found in sums(effects) if found],
+        quarantine=[conflict_row(conflict, now) for conflict in effects.conflicts],
+        import_counts=[
+            (*key, tally.accepted, tally.duplicates, tally.conflicts) for key, tally in sorted(effects.tallies.items())
+        ],
+    )
+
+
+def jsonb(value: Any) -> Jsonb:
+    """A value for a JSONB column."""
+    return Jsonb(value, dumps=msgspec.json.encode)
+
+
+def event_row(incoming: Incoming) -> tuple[Any, ...]:
+    """A fact."""
+    fact = incoming.fact
+    properties = jsonb(fact.properties) if fact.properties is not None else None
+    return (
+        incoming.tenant_id, fact.event_id, fact.lead_id, fact.type, to_datetime(fact.occurred_us),
+        to_datetime(incoming.received_us), fact.source, properties, incoming.digest,
+    )  # fmt: skip
+
+
+def ledger_row(tenant_id: str, change: Change, now: datetime) -> tuple[Any, ...]:
+    """A change of a score."""
+    fact, score = change.fact, change.after.score
+    event_id, event_type, occurred_at = "", "", None
+    if fact is not None:
+        event_id, occurred_at = fact.event_id, to_datetime(fact.occurred_us)
+        event_type = fact.type if fact.is_event else ""
+    return (
+        tenant_id, change.lead_id, change.version, score - change.score_before, change.score_before, score,
+        int(change.cause), event_id, event_type, occurred_at, now, change.model_version, contributions_of(change),
+        jsonb(crossings_of(change.crossings)) if change.crossings else None,
+    )  # fmt: skip
+
+
+def contributions_of(change: Change) -> Jsonb:
+    """What the lines gave to a change, as it is stored."""
+    return _contributions(tuple([(each.rule, each.count, each.points) for each in change.contributions]))
+
+
+@lru_cache(maxsize=10_000)
+def _contributions(lines: tuple[tuple[str, int, float], ...]) -> Jsonb:
+    """Most changes are like others: the same rule for the same points."""
+    encoded = msgspec.json.encode([{"rule": rule, "count": count, "points": points} for rule, count, points in lines])
+    return Jsonb(None, dumps=lambda _: encoded)
+
+
+def crossings_of(crossings: Iterable[Crossing]) -> list[dict[str, str]]:
+    """Crossings as they are stored."""
+    return [{"threshold": each.threshold, "before": each.before, "after": each.after} for each in crossings]
+
+
+def lead_row(key: LeadKey, partition: int, folding: Folding, now: datetime) -> tuple[Any, ...]:
+    """A lead after a batch."""
+    lead = folding.lead
+    due_us = changes_at_us(folding.model, lead, lead.evaluated_us)
+    return (
+        *key, partition, lead.score, lead.machine_score, lead.engagement, lead.fit, lead.grade, lead.version,
+        lead.event_count, _moment(lead.first_event_us), _moment(lead.last_event_us), jsonb(lead.profile), lead.status,
+        lead.owner, lead.source, lead.model_version, _moment(due_us), now, dump_lead(lead),
+    )  # fmt: skip
+
+
+def sums(effects: Effects) -> Iterable[tuple[str, list[tuple[Any, ...]]]]:
+    """What a batch changes in the sums over leads: statements, each with its rows, in one order for all scorers."""
+    yield statements.ADD_SCORE_COUNTS, [(*key, leads) for key, leads in sorted(effects.score_counts.items()) if leads]
+    rollups = [
+        (tenant_id, int(kind), to_datetime(at_us), name, shard, count, total)
+        for (tenant_id, kind, at_us, name, shard), count, total in effects.rollups.rows()
+    ]
+    yield statements.ADD_ROLLUPS, rollups
+    days = [(tenant_id, FIRST_DAY + timedelta(day), *rest) for tenant_id, day, *rest in sorted(effects.score_days)]
+    yield statements.ADD_SCORE_DAYS, days
+    yield statements.DELETE_NAMES, sorted(effects.names_lost)
+    yield statements.ADD_NAMES, sorted(effects.names_gained)
+
+
+def conflict_row(conflict: Conflict, now: datetime) -> list[Any]:
+    """A fact whose id was taken."""
+    incoming, fact = conflict.incoming, conflict.incoming.fact
+    detail = "the event id was taken by an event with other content"
+    properties = jsonb(fact.properties) if fact.properties is not None else None
+    return [
+        incoming.tenant_id, fact.event_id, incoming.digest, fact.lead_id, REASON_CONFLICT, detail,
+        conflict.standing_lead_id, fact.type, to_datetime(fact.occurred_us), to_datetime(incoming.received_us),
+        fact.source, properties, None, now,
+    ]  # fmt: skip
+
+
+def poison_row(incoming: Incoming, detail: str, now: datetime) -> list[Any]:
+    """A fact that cannot be processed: readable as far as the database can hold it; the payload has it as it came."""
+    fact = incoming.fact
+    event_id, lead_id, event_type, source = map(storable, (fact.event_id, fact.lead_id, fact.type, fact.source))
+    return [
+        incoming.tenant_id, event_id, incoming.digest, lead_id, REASON_POISON, storable(detail), "", event_type,
+        None, now, source, None, msgspec.msgpack.encode(fact), now,
+    ]  # fmt: skip
+
+
+def unreadable_row(message: Unreadable, now: datetime) -> list[Any]:
+    """A message that cannot be read, as it came."""
+    return [
+        message.tenant_id, f"message {message.sequence}", b"", "", REASON_POISON, storable(message.detail), "", "",
+        None, now, "", None, message.payload, now,
+    ]  # fmt: skip
+
+
+def columns(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:
+    """Rows as arrays of their columns."""
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def storable(text: str) -> str:
+    """A text without what PostgreSQL cannot hold."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def _moment(time_us: int | None) -> datetime | None:
+    return None if time_us is None else to_datetime(time_us)
