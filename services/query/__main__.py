@@ -2,10 +2,13 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from functools import partial
 
 from leadscore.query.v1 import query_service_pb2_grpc
 
+from services.query.leaderboard_watch import Leaderboards, read_top
 from services.query.service import SERVICE_NAME, QueryService
+from services.query.states import read_slice
 from services.query.watch import Hub
 from services.shared import bus as stream
 from services.shared import database
@@ -25,7 +28,7 @@ async def start(settings: Settings, stack: AsyncExitStack, process: Process) -> 
     bus = await stack.enter_async_context(stream.connect(settings, "query", process.stream_lost))
     caught_up = CaughtUp(engine)
     await stack.enter_async_context(bus.hear_progress(caught_up.heard))
-    hub = Hub(bus)
+    hub = Hub(bus, partial(read_slice, engine), Leaderboards(partial(read_top, engine)))
     await hub.open()
     process.watch(stack, asyncio.create_task(hub.run()))
     service = QueryService(engine, hub, caught_up)

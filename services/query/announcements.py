@@ -15,7 +15,7 @@ from services.shared.bus import StreamMessage
 class Change:
     """One change of a lead's score."""
 
-    __slots__ = ("_message", "behind", "lead_id", "place", "previous_grade", "previous_score", "update")
+    __slots__ = ("_message", "behind", "lead_id", "place", "previous_grade", "previous_score", "update", "version")
 
     def __init__(self, update: score_pb2.ScoreUpdate, place: Place, behind: Place) -> None:
         """`behind` is the place at which reading goes on after this change."""
@@ -23,6 +23,7 @@ class Change:
         self.lead_id = update.lead_id
         self.previous_score = update.previous_score
         self.previous_grade = update.previous_grade
+        self.version = update.version
         self.update = update
         self.place = place
         self.behind = behind
@@ -39,6 +40,11 @@ class Change:
         return bool(self.update.grade != self.previous_grade)
 
     @property
+    def crosses(self) -> bool:
+        """Whether it crossed a threshold."""
+        return bool(self.update.crossings)
+
+    @property
     def message(self) -> bytes:
         """The serialized message to watchers."""
         if self._message is None:
@@ -49,7 +55,7 @@ class Change:
 class Announcement:
     """Changes of one tenant that were committed together, with what tells at once that a watcher wants none of them."""
 
-    __slots__ = ("behind", "changes", "lead_ids", "place", "regrades", "score_max")
+    __slots__ = ("behind", "changes", "crosses", "lead_ids", "place", "regrades", "score_max")
 
     def __init__(self, message: StreamMessage, made_us: int) -> None:
         updates = stream_pb2.ScoreAnnouncement.FromString(message.payload).updates
@@ -62,6 +68,7 @@ class Announcement:
         self.lead_ids = frozenset(change.lead_id for change in self.changes)
         self.score_max = max((change.score_max for change in self.changes), default=0)
         self.regrades = any(change.regrades for change in self.changes)
+        self.crosses = any(change.crosses for change in self.changes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +78,7 @@ class Filter:
     lead_ids: frozenset[str] = frozenset()
     min_score: int = 0
     grade_changes_only: bool = False
+    crossings_only: bool = False
 
     def select(self, announcement: Announcement, since: Place) -> Sequence[Change]:
         """The changes that a watcher wants, without those before `since`."""
@@ -79,7 +87,7 @@ class Filter:
         changes = announcement.changes
         if announcement.place < since:
             changes = changes[since.offset :]
-        wants_all = not (self.lead_ids or self.min_score or self.grade_changes_only)
+        wants_all = not (self.lead_ids or self.min_score or self.grade_changes_only or self.crossings_only)
         return changes if wants_all else [change for change in changes if self._wants(change)]
 
     def _wants_none(self, announcement: Announcement) -> bool:
@@ -87,6 +95,7 @@ class Filter:
             (bool(self.lead_ids) and self.lead_ids.isdisjoint(announcement.lead_ids))
             or announcement.score_max < self.min_score
             or (self.grade_changes_only and not announcement.regrades)
+            or (self.crossings_only and not announcement.crosses)
         )
 
     def _wants(self, change: Change) -> bool:
@@ -94,9 +103,13 @@ class Filter:
             (not self.lead_ids or change.lead_id in self.lead_ids)
             and change.score_max >= self.min_score
             and (not self.grade_changes_only or change.regrades)
+            and (not self.crossings_only or change.crosses)
         )
 
 
-def message_to_watcher(resume: Place, update: score_pb2.ScoreUpdate | None = None) -> bytes:
+def message_to_watcher(
+    resume: Place, update: score_pb2.ScoreUpdate | None = None, *, is_snapshot: bool = False
+) -> bytes:
     """A serialized message to a watcher; a heartbeat if there is no update."""
-    return contract.WatchScoresResponse(resume_token=resume.token, update=update).SerializeToString()
+    message = contract.WatchScoresResponse(resume_token=resume.token, update=update, snapshot=is_snapshot)
+    return message.SerializeToString()

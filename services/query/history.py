@@ -40,6 +40,7 @@ def _entry(row: Row[Any]) -> contract.LedgerEntry:
         type=row.type,
         model_version=row.model_version,
         contributions=[score_pb2.Contribution(**each) for each in row.contributions],
+        crossings=[score_pb2.Crossing(**each) for each in row.crossings or ()],
     )
     set_times(entry, occurred_at=row.occurred_at, recorded_at=row.recorded_at)
     return entry

@@ -1,14 +1,17 @@
 """How imports are doing, from what their reader reported and what the scorer found."""
 
+from collections.abc import Mapping
+from datetime import UTC
 from typing import Any
 
 from leadscore.ingest.v1 import ingest_service_pb2 as ingest
 from leadscore.query.v1 import query_service_pb2 as contract
-from sqlalchemy import Row, func, select, true, tuple_
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import Row, Select, func, select, true, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.query.reading import PAGE_SIZE_DEFAULT, Key, Whole, snapshot
+from services.query.reading import PAGE_SIZE_DEFAULT, Key, Moment, Whole, decode_key, encode_key, snapshot
 from services.query.wire import set_times
+from services.shared.clock import to_datetime
 from services.shared.errors import NotFound
 from services.shared.schema import IMPORT_COUNTS, IMPORT_ERRORS, IMPORTS, PARTITIONS
 from services.shared.tokens import decode_page, decode_positions, encode_page
@@ -16,28 +19,52 @@ from services.shared.tokens import decode_page, decode_positions, encode_page
 
 async def get_import(engine: AsyncEngine, tenant_id: str, import_id: str) -> contract.Import:
     """An import. Raises NotFound."""
-    counts = (
-        select(
-            func.coalesce(func.sum(IMPORT_COUNTS.c.accepted), 0).label("accepted"),
-            func.coalesce(func.sum(IMPORT_COUNTS.c.duplicates), 0).label("duplicates"),
-            func.coalesce(func.sum(IMPORT_COUNTS.c.conflicts), 0).label("conflicts"),
-        )
-        .where(IMPORT_COUNTS.c.tenant_id == tenant_id, IMPORT_COUNTS.c.import_id == import_id)
-        .subquery()
-    )
-    query = (
-        select(IMPORTS, counts)
-        .join(counts, true())
-        .where(IMPORTS.c.tenant_id == tenant_id, IMPORTS.c.import_id == import_id)
-    )
     async with snapshot(engine) as connection:
-        row = (await connection.execute(query)).one_or_none()
-        if row is None:
-            raise NotFound(f"nothing is known of import {import_id!r}")
-        wanted = decode_positions(row.token) if row.token else {}
-        reached = select(PARTITIONS.c.partition, PARTITIONS.c.position).where(PARTITIONS.c.partition.in_(wanted))
-        positions = {row.partition: row.position for row in await connection.execute(reached)}
-    return _import(row, all(positions.get(partition, 0) >= wish for partition, wish in wanted.items()))
+        found = await _imports(
+            connection, select(IMPORTS).where(IMPORTS.c.tenant_id == tenant_id, IMPORTS.c.import_id == import_id)
+        )
+    if not found:
+        raise NotFound(f"nothing is known of import {import_id!r}")
+    return found[0]
+
+
+async def list_imports(
+    engine: AsyncEngine, tenant_id: str, page_size: int, page_token: str
+) -> contract.ListImportsResponse:
+    """A page of the imports, newest first. Raises InvalidRequest."""
+    size = page_size or PAGE_SIZE_DEFAULT
+    key = IMPORTS.c.started_at, IMPORTS.c.import_id
+    query = (
+        select(IMPORTS).where(IMPORTS.c.tenant_id == tenant_id).order_by(*(each.desc() for each in key)).limit(size + 1)
+    )
+    if (after := decode_key(page_token, tuple[Moment, Key], "imports")) is not None:
+        query = query.where(tuple_(*key) < (to_datetime(after[0]), after[1]))
+    async with snapshot(engine) as connection:
+        found = await _imports(connection, query)
+    more = ""
+    if len(found) > size:
+        last = found[size - 1]
+        more = encode_key((last.started_at.ToDatetime(tzinfo=UTC), last.import_id), "imports")
+    return contract.ListImportsResponse(imports=found[:size], next_page_token=more)
+
+
+async def _imports(connection: AsyncConnection, query: Select[Any]) -> list[contract.Import]:
+    """The imports of a query, with what the scorer found in them and how far it is with them."""
+    known = query.subquery()
+    of_import = IMPORT_COUNTS.c.tenant_id == known.c.tenant_id, IMPORT_COUNTS.c.import_id == known.c.import_id
+    names = "accepted", "duplicates", "conflicts"
+    sums = [func.coalesce(func.sum(IMPORT_COUNTS.c[name]), 0).label(name) for name in names]
+    counts = select(*sums).where(*of_import).lateral()
+    newest_first = known.c.started_at.desc(), known.c.import_id.desc()
+    rows = (await connection.execute(select(known, counts).join(counts, true()).order_by(*newest_first))).all()
+    reached = await connection.execute(select(PARTITIONS.c.partition, PARTITIONS.c.position))
+    positions = {row.partition: row.position for row in reached}
+    return [_import(row, _is_scored(row.token, positions)) for row in rows]
+
+
+def _is_scored(token: str, positions: Mapping[int, int]) -> bool:
+    wanted = decode_positions(token) if token else {}
+    return all(positions.get(partition, 0) >= wish for partition, wish in wanted.items())
 
 
 def _import(row: Row[Any], is_scored: bool) -> contract.Import:

@@ -10,9 +10,11 @@ from services.query.ranks import standing_of
 from services.query.reading import snapshot
 from services.query.wire import set_times, to_struct
 from services.shared.errors import NotFound
-from services.shared.schema import LEADS
+from services.shared.schema import EVENTS, LEADS
 
-SHOWN = [column for column in LEADS.c if column.name not in ("state", "explanation")]
+NOTES_MAX = 20
+"""What fits a page about a lead."""
+SHOWN = [column for column in LEADS.c if column.name != "state"]
 """Without what only the scorer reads, which is most of a row."""
 
 
@@ -21,16 +23,27 @@ async def get_lead(engine: AsyncEngine, tenant_id: str, lead_id: str) -> contrac
     async with snapshot(engine) as connection:
         row = await find_lead(connection, tenant_id, lead_id)
         standing = await standing_of(connection, tenant_id, row.score)
+        notes = await _notes(connection, tenant_id, lead_id)
+    lead = lead_of(row)
+    lead.rank = standing.rank
+    lead.notes.extend(notes)
+    return lead
+
+
+def lead_of(row: Row[Any]) -> contract.Lead:
+    """A lead's row as the contract has it, without its rank and notes."""
     lead = contract.Lead(
         lead_id=row.lead_id,
         score=row.score,
         engagement=row.engagement,
         fit=row.fit,
         grade=row.grade,
-        rank=standing.rank,
         version=row.version,
         profile=to_struct(row.profile),
         status=row.status,
+        owner=row.owner,
+        source=row.source,
+        machine_score=row.machine_score,
         event_count=row.event_count,
         model_version=row.model_version,
     )
@@ -54,3 +67,14 @@ async def find_lead(connection: AsyncConnection, tenant_id: str, lead_id: str) -
     if row is None:
         raise NotFound(f"nothing is known of lead {lead_id!r}")
     return row
+
+
+async def _notes(connection: AsyncConnection, tenant_id: str, lead_id: str) -> list[contract.Note]:
+    of_lead = EVENTS.c.tenant_id == tenant_id, EVENTS.c.lead_id == lead_id, EVENTS.c.type == "$note"
+    query = select(EVENTS).where(*of_lead).order_by(EVENTS.c.occurred_at.desc(), EVENTS.c.event_id).limit(NOTES_MAX)
+    notes = []
+    for row in await connection.execute(query):
+        note = contract.Note(event_id=row.event_id, text=row.properties["text"], author=row.properties["author"])
+        set_times(note, occurred_at=row.occurred_at)
+        notes.append(note)
+    return notes

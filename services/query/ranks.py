@@ -1,6 +1,6 @@
 """Ranks: exact, and at the same cost for the first lead and the last, from the counts of leads by score."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import BigInteger, cast, func, select
@@ -33,6 +33,16 @@ async def standing_of(connection: AsyncConnection, tenant_id: str, score: int) -
     query = select(*(cast(func.coalesce(each, 0), BigInteger) for each in sums))
     row = (await connection.execute(query.where(SCORE_COUNTS.c.tenant_id == tenant_id))).one()
     return Standing(above=row[0], level=row[1], total=row[2])
+
+
+async def ranks_of(connection: AsyncConnection, tenant_id: str, scores: Collection[int]) -> dict[int, int]:
+    """The rank of each of some scores that leads have."""
+    score, leads = SCORE_COUNTS.c.score, func.sum(SCORE_COUNTS.c.leads)
+    above = func.sum(leads).over(order_by=score.desc()) - leads
+    counts = select(score, cast(above, BigInteger).label("above")).where(SCORE_COUNTS.c.tenant_id == tenant_id)
+    ranked = counts.group_by(score).subquery()
+    rows = await connection.execute(select(ranked).where(ranked.c.score.in_(set(scores))))
+    return {row.score: 1 + row.above for row in rows}
 
 
 def ranks_of_page(scores: Sequence[int], first: Standing) -> list[int]:

@@ -1,13 +1,20 @@
-"""How a read sees the database: one snapshot for all its statements, and UNAVAILABLE when the database is away."""
+"""How a read sees the database: one snapshot for all its statements, and UNAVAILABLE when the database is away. And
+what reads have in common: page tokens, and times in requests.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import Annotated, Any
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from services.shared.clock import to_us
 from services.shared.database import unavailable_when_away
+from services.shared.errors import FieldViolation, InvalidRequest
+from services.shared.tokens import decode_page, encode_page
 
 PAGE_SIZE_DEFAULT = 50
 """For a page size of 0."""
@@ -17,6 +24,14 @@ Score = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 Whole = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Key = Annotated[str, msgspec.Meta(pattern="^[^\0]*$")]
 """In a page token: PostgreSQL has no NUL in its texts."""
+Moment = Annotated[
+    int,
+    msgspec.Meta(ge=to_us(datetime.min.replace(tzinfo=UTC)), le=to_us(datetime.max.replace(tzinfo=UTC))),
+]
+"""In a page token: a time in microseconds since 1970."""
+
+CALL_BYTES = 8
+"""Of what tells a page token's call from others; it guards against mistakes, not against attacks."""
 
 
 @asynccontextmanager
@@ -25,3 +40,36 @@ async def snapshot(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     with unavailable_when_away():
         async with engine.connect() as connection:
             yield await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+
+def encode_key(key: tuple[Any, ...], *call: object) -> str:
+    """A page token for the key of the last row shown, of a call with some parameters. Times become microseconds."""
+    values = tuple(to_us(value) if isinstance(value, datetime) else value for value in key)
+    return encode_page((_digest(call), values))
+
+
+def decode_key(token: str, shape: Any, *call: object) -> Any:
+    """The key in a page token, or None for the first page. Raises InvalidRequest for what is no token of this list, or
+    one of a call with other parameters.
+    """
+    found = decode_page(token, tuple[bytes, shape])
+    if found is None:
+        return None
+    if found[0] != _digest(call):
+        raise InvalidRequest([FieldViolation("page_token", "is of a call with other parameters")])
+    return found[1]
+
+
+def moment_of(request: Any, field: str) -> datetime | None:
+    """The time in a field, to the microsecond; None if it is not set. Raises InvalidRequest."""
+    if not request.HasField(field):
+        return None
+    try:
+        moment: datetime = getattr(request, field).ToDatetime(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise InvalidRequest([FieldViolation(field, "is no time of the years 1 to 9999")]) from None
+    return moment
+
+
+def _digest(call: tuple[object, ...]) -> bytes:
+    return blake2b(repr(call).encode(), digest_size=CALL_BYTES).digest()

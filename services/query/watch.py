@@ -4,11 +4,13 @@ import asyncio
 import logging
 import random
 from collections import defaultdict
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 
 from services.query.announcements import Announcement, Filter, message_to_watcher
+from services.query.leaderboard_watch import Leaderboards
 from services.query.places import Place
+from services.query.states import Seen, Slice
 from services.query.watcher import Room, Watcher
 from services.shared.bus import Bus, Kept, StreamMessage
 from services.shared.errors import (
@@ -17,7 +19,6 @@ from services.shared.errors import (
     InvalidRequest,
     RetriableError,
     StreamInterrupted,
-    TokenExpired,
     Unavailable,
 )
 
@@ -29,6 +30,16 @@ KEPT_MESSAGES_MAX = 64
 """Kept announcements read at a time for one watcher: it may take them slowly."""
 KEPT_READERS_MAX = 32
 """Watchers for whom kept announcements are read at the same time; all of them come back at once after a restart."""
+STATE_READERS_MAX = 4
+"""Watchers for whom slices of states are read at the same time: other reads want the database too."""
+SEEN_S = 600.0
+"""How long it is remembered which states a watcher was shown. What led to them is announced within seconds, even if a
+scorer dies over it; later than this, a client would know a repeat by its version."""
+STOPS = "the service stops; watch again with the last resume token"
+NOT_KEPT = "the updates after the last resume token are not kept any more; watch again with it"
+
+ReadStates = Callable[[str, Filter, str], Awaitable[Slice]]
+"""Reads the states of the next leads of a tenant that pass a filter, behind a lead. Raises Unavailable."""
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +47,11 @@ logger = logging.getLogger(__name__)
 class Hub:
     """Everybody who watches, and where the reading of announcements has got."""
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Bus, read_states: ReadStates, leaderboards: Leaderboards) -> None:
         self._bus = bus
+        self._read_states = read_states
+        self._state_readers = asyncio.Semaphore(STATE_READERS_MAX)
+        self.leaderboards = leaderboards
         self._watchers: defaultdict[str, set[Watcher]] = defaultdict(set)
         self._live = Place(0, 0)
         self._room = Room()
@@ -66,23 +80,69 @@ class Hub:
     def stop(self) -> None:
         """Ends all watches; their clients come back with their tokens."""
         self._stopping = True
-        self._end_all(Unavailable("the service stops; watch again with the last resume token"))
+        self._end_all(Unavailable(STOPS))
+        self.leaderboards.stop()
 
     async def watch(self, tenant_id: str, since: Place | None, wanted: Filter) -> AsyncGenerator[bytes, None]:
-        """The messages for a watcher: all from `since` on, or from now on. Raises TokenExpired for what is not kept any
-        more, InvalidRequest for a place that is not in the stream, Unavailable when the client is to come back.
+        """The messages for a watcher: all from `since` on, or from now on. If what followed `since` is not kept, the
+        states of the leads come first. Raises InvalidRequest for a place that is not in the stream, Unavailable when
+        the client is to come back.
         """
-        if since is not None:
-            check_kept(since, await self._bus.scores_kept())
+        seen = None
+        if since is not None and not holds(kept := await self._kept_behind(since), since):
+            seen = Seen()
+            async with aclosing(self._states(tenant_id, since, wanted, seen)) as states:
+                async for message in states:
+                    yield message
+            # All that was announced before this place had been committed before the first state was read.
+            since = Place(kept.made_us, kept.last + 1)
+        async with aclosing(self._changes(tenant_id, since, wanted, seen)) as changes:
+            async for message in changes:
+                yield message
+
+    async def _kept_behind(self, place: Place) -> Kept:
+        """What the stream keeps. Raises InvalidRequest if it ends before a place, which then stands for no update."""
+        kept = await self._bus.scores_kept()
+        if place.made_us == kept.made_us and place > Place(kept.made_us, kept.last + 1):
+            raise InvalidRequest([FieldViolation("resume_token", "stands for a place that the stream has not reached")])
+        return kept
+
+    async def _states(self, tenant_id: str, since: Place, wanted: Filter, seen: Seen) -> AsyncGenerator[bytes, None]:
+        """The states of the leads. Each message has the old token: whoever breaks off in the middle gets all again."""
+        after: str | None = ""
+        yield message_to_watcher(since)
+        while after is not None:
+            reading = asyncio.create_task(self._read_slice(tenant_id, wanted, after))
+            try:
+                while not (await asyncio.wait({reading}, timeout=HEARTBEAT_S))[0]:
+                    yield message_to_watcher(since)
+                updates, after = reading.result()
+            finally:
+                reading.cancel()
+            seen.add(updates)
+            for update in updates:
+                if self._stopping:
+                    raise Unavailable(STOPS)
+                yield message_to_watcher(since, update, is_snapshot=True)
+
+    async def _read_slice(self, tenant_id: str, wanted: Filter, after: str) -> Slice:
+        async with self._state_readers:
+            return await self._read_states(tenant_id, wanted, after)
+
+    async def _changes(
+        self, tenant_id: str, since: Place | None, wanted: Filter, seen: Seen | None
+    ) -> AsyncGenerator[bytes, None]:
+        """The changes from `since` on, or from now on, without those that led to what was shown."""
         # From here on the watcher is offered all that comes, so that what is kept and what comes meet exactly.
         live = self._live
-        watcher = Watcher(wanted, max(since or live, live), self._room)
+        watcher = Watcher(wanted, max(since or live, live), self._room, seen)
+        forgetting = asyncio.get_running_loop().call_later(SEEN_S, watcher.forget_seen)
         if self._stopping:
-            watcher.end(Unavailable("the service stops; watch again with the last resume token"))
+            watcher.end(Unavailable(STOPS))
         self._watchers[tenant_id].add(watcher)
         try:
             yield message_to_watcher(since or live)
-            async with aclosing(self._kept(tenant_id, since or live, live, wanted)) as messages:
+            async with aclosing(self._kept(tenant_id, since or live, live, wanted, seen)) as messages:
                 async for message in messages:
                     watcher.check()
                     yield message
@@ -92,19 +152,24 @@ class Hub:
                 if not await watcher.arrival(HEARTBEAT_S):
                     yield message_to_watcher(max(watcher.place, self._live))
         finally:
+            forgetting.cancel()
             self._leave(tenant_id, watcher)
 
-    async def _kept(self, tenant_id: str, place: Place, until: Place, wanted: Filter) -> AsyncGenerator[bytes, None]:
+    async def _kept(
+        self, tenant_id: str, place: Place, until: Place, wanted: Filter, seen: Seen | None
+    ) -> AsyncGenerator[bytes, None]:
         """The messages for what the stream keeps from `place` on, before `until`: each change, at the client's pace."""
         while place < until:
             announcements = await self._read_kept(tenant_id, place)
             # Checked behind the reading: what is still there now was there to be read.
-            check_kept(place, await self._bus.scores_kept())
+            if not holds(await self._bus.scores_kept(), place):
+                raise Unavailable(NOT_KEPT)
             sent = False
             for announcement in announcements:
                 if announcement.place >= until:
                     return
-                for change in wanted.select(announcement, place):
+                changes = wanted.select(announcement, place)
+                for change in seen.newer(changes) if seen else changes:
                     sent = True
                     yield change.message
             if not announcements:
@@ -145,14 +210,17 @@ class Hub:
         if message.sequence > self._live.sequence:  # Sequences have no gaps: what was between is not kept any more.
             self._begin_anew(self._live._replace(sequence=message.sequence))
         self._live = self._live._replace(sequence=message.sequence + 1)
-        if watchers := self._watchers.get(message.tenant_id):
+        watchers = self._watchers.get(message.tenant_id)
+        boards = self.leaderboards.of(message.tenant_id)
+        if watchers or boards:
             announcement = Announcement(message, self._live.made_us)
-            for watcher in watchers:
-                watcher.offer(announcement)
+            for each in (*(watchers or ()), *boards):
+                each.offer(announcement)
 
     def _begin_anew(self, live: Place) -> None:
         logger.warning("the stream does not hold all announcements behind %s; all watchers begin anew", self._live)
-        self._end_all(TokenExpired("updates were lost; read the leaderboard and watch without a token"))
+        self._end_all(Unavailable(NOT_KEPT))
+        self.leaderboards.look_again()
         self._live = live
 
     def _end_all(self, error: CallerError) -> None:
@@ -170,11 +238,3 @@ class Hub:
 def holds(kept: Kept, place: Place) -> bool:
     """Whether everything from `place` on is in the stream, or still to come."""
     return kept.made_us == place.made_us and kept.first <= place.sequence <= kept.last + 1
-
-
-def check_kept(place: Place, kept: Kept) -> None:
-    """Raises TokenExpired for a place whose updates are not kept any more, InvalidRequest for one of no update."""
-    if place.made_us == kept.made_us and place > Place(kept.made_us, kept.last + 1):
-        raise InvalidRequest([FieldViolation("resume_token", "stands for a place that the stream has not reached")])
-    if not holds(kept, place):
-        raise TokenExpired("the updates after this token are not kept any more; read the leaderboard, then watch anew")

@@ -8,6 +8,7 @@ from leadscore.score.v1 import score_pb2
 
 from services.query.announcements import Announcement, Change, Filter, message_to_watcher
 from services.query.places import Place
+from services.query.states import Seen
 from services.shared.errors import CallerError, Unavailable
 
 CHANGES_WAITING_MAX = 4_000
@@ -53,9 +54,10 @@ class Watcher:
                                                            +--(too many leads wait)--> ended
     """
 
-    def __init__(self, wanted: Filter, place: Place, room: Room) -> None:
-        """`place` is that of the first change it is to get."""
+    def __init__(self, wanted: Filter, place: Place, room: Room, seen: Seen | None = None) -> None:
+        """`place` is that of the first change it is to get, but for what led to the states that it has `seen`."""
         self.place = place
+        self._seen = seen
         self._wanted = wanted
         self._room = room
         self._in_order: deque[Change] = deque()
@@ -68,6 +70,8 @@ class Watcher:
         """Takes in what it wants of an announcement. Never waits, and never grows beyond its bounds."""
         changes = self._wanted.select(announcement, self.place)
         self.place = max(self.place, announcement.behind)
+        if changes and self._seen:
+            changes = self._seen.newer(changes)
         if not changes or self._ended:
             return
         if self._merged or len(self._in_order) + len(changes) > CHANGES_WAITING_MAX:
@@ -104,6 +108,10 @@ class Watcher:
             return False
         self._arrived.clear()
         return True
+
+    def forget_seen(self) -> None:
+        """All that led to the states that it has seen has long been announced."""
+        self._seen = None
 
     def end(self, error: CallerError) -> None:
         """Ends the watch: what waits is dropped, for the client to get with its token, and `check` raises `error`."""

@@ -1,18 +1,22 @@
-"""The hub against a stream in memory: heartbeats, joining, what the stream no longer holds, the end."""
+"""The hub against a stream and leads in memory: heartbeats, joining, what the stream no longer holds, the end."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, cast
 
 import pytest
+from leadscore.query.v1 import query_service_pb2 as query
+from leadscore.score.v1 import score_pb2
 
 from services.query import watch
 from services.query.announcements import Filter
+from services.query.leaderboard_watch import Leaderboards
 from services.query.places import Place, parse_token
+from services.query.states import Slice
 from services.query.watch import Hub
 from services.shared.bus import Bus, Kept, StreamMessage
-from services.shared.errors import InvalidRequest, StreamInterrupted, TokenExpired, Unavailable
+from services.shared.errors import InvalidRequest, StreamInterrupted, Unavailable
 from tests.announced import MADE_US, Leads, Shown, read, shown
 
 
@@ -82,15 +86,43 @@ class MemoryReader:
         return messages
 
 
+class States:
+    """The leads in memory, read two at a time. A test may do something before a slice is read."""
+
+    def __init__(self) -> None:
+        self.leads: dict[str, score_pb2.ScoreUpdate] = {}
+        self.before: dict[str, Callable[[], Awaitable[None]]] = {}
+
+    def put(self, lead_id: str, version: int) -> None:
+        self.leads[lead_id] = score_pb2.ScoreUpdate(
+            lead_id=lead_id, previous_score=version, score=version, version=version
+        )
+
+    async def read(self, tenant_id: str, wanted: Filter, after: str) -> Slice:
+        if happening := self.before.pop(after, None):
+            await happening()
+        ids = sorted(each for each in self.leads if each > after)[:2]
+        return Slice([self.leads[each] for each in ids], ids[-1] if len(ids) == 2 else None)
+
+
 @pytest.fixture
 async def scores() -> Scores:
     return Scores()
 
 
 @pytest.fixture
-async def hub(scores: Scores, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Hub]:
+def states() -> States:
+    return States()
+
+
+async def no_top(tenant_id: str, size: int) -> query.LeaderboardTop:
+    return query.LeaderboardTop()
+
+
+@pytest.fixture
+async def hub(scores: Scores, states: States, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Hub]:
     monkeypatch.setattr(watch, "RETRY_S", 0.001)
-    hub = Hub(cast(Bus, scores))
+    hub = Hub(cast(Bus, scores), states.read, Leaderboards(no_top))
     await hub.open()
     running = asyncio.create_task(hub.run())
     yield hub
@@ -105,6 +137,7 @@ class Watch:
     def __init__(self, messages: AsyncGenerator[bytes, None]) -> None:
         self._messages = messages
         self.token = ""
+        self.snapshots = 0
 
     async def heartbeat(self) -> None:
         """The next message, which must be a heartbeat."""
@@ -120,6 +153,7 @@ class Watch:
             while len(updates) < count:
                 message = read(await anext(self._messages))
                 self.token = message.resume_token
+                self.snapshots += message.snapshot
                 updates += [shown(message.update)] if message.HasField("update") else []
         return updates
 
@@ -203,54 +237,131 @@ async def test_an_interrupted_reading_goes_on_behind_the_last_announcement(hub: 
     assert scores.opened == [0, 1]
 
 
-async def test_a_watch_ends_when_the_stream_has_dropped_what_it_was_to_get(hub: Hub, scores: Scores) -> None:
+async def test_who_missed_what_the_stream_has_dropped_comes_back_and_is_shown_the_states(
+    hub: Hub, scores: Scores, states: States
+) -> None:
     started = await begin(hub)
     await scores.announce("ada")
     await started.next(1)
+    states.put("ada", 3)
     scores.messages.append(scores._leads.message(5, ["ada"]))  # 2 to 4 were dropped before they could be read.
+    scores.first = 5
     await scores.announce("ada")
-    with pytest.raises(TokenExpired):
+    with pytest.raises(Unavailable):
         await started.next(1)
-    anew = await begin(hub)
+    back = await begin(hub, started.token)
+    assert versions(await back.next(1)) == [("ada", 3)] and back.snapshots == 1
     await scores.announce("ada")
-    assert len(await anew.next(1)) == 1
+    assert versions(await back.next(1)) == [("ada", 4)] and back.snapshots == 1
 
 
-async def test_a_watch_ends_when_the_stream_was_made_anew_and_the_next_one_sees_its_first_change(
-    hub: Hub, scores: Scores
+async def test_who_watched_when_the_stream_was_made_anew_comes_back_and_is_shown_the_states(
+    hub: Hub, scores: Scores, states: States
 ) -> None:
     started = await begin(hub)
     for _ in range(3):
         await scores.announce("ada")
     await started.next(3)
     scores.made_us, scores.first, scores.messages = MADE_US + 1, 1, []
+    states.put("ada", 3)
     await scores.interrupt()
-    with pytest.raises(TokenExpired):
+    with pytest.raises(Unavailable):
         await started.next(1)
-    anew = await begin(hub)
-    await scores.announce("grace")
-    assert versions(await anew.next(1)) == [("grace", 1)]
-    with pytest.raises(TokenExpired):
-        await begin(hub, started.token)
+    back = await begin(hub, started.token)
+    await scores.announce("grace", "ada")
+    assert versions(await back.next(3)) == [("ada", 3), ("grace", 1), ("ada", 4)]
 
 
-@pytest.mark.parametrize(
-    ("place", "error"),
-    [
-        (Place(MADE_US, 2), TokenExpired),
-        (Place(MADE_US, 2, 1), TokenExpired),
-        (Place(MADE_US - 1, 4), TokenExpired),
-        (Place(MADE_US, 5, 1), InvalidRequest),
-        (Place(MADE_US, 6), InvalidRequest),
-    ],
-)
-async def test_a_token_whose_updates_are_not_kept_is_refused(
-    hub: Hub, scores: Scores, place: Place, error: type[Exception]
+@pytest.mark.parametrize("place", [Place(MADE_US, 2), Place(MADE_US, 2, 1), Place(MADE_US - 1, 4)])
+async def test_a_token_whose_updates_are_not_kept_is_answered_by_the_states(
+    hub: Hub, scores: Scores, states: States, place: Place
 ) -> None:
     for _ in range(4):
         await scores.announce("ada")
     await scores.drop(through=2)
-    with pytest.raises(error):
+    for number, lead_id in enumerate(["ada", "eve", "grace", "linus", "zoe"], 4):
+        states.put(lead_id, number)
+    shown = await begin(hub, place.token)
+    found = await shown.next(5)
+    assert versions(found) == [("ada", 4), ("eve", 5), ("grace", 6), ("linus", 7), ("zoe", 8)]
+    assert shown.snapshots == 5
+    assert all(each.previous_score == each.score for each in found)
+    await scores.announce("ada")
+    assert versions(await shown.next(1)) == [("ada", 5)] and shown.snapshots == 5
+
+
+async def test_who_breaks_off_among_the_states_gets_them_again_and_behind_them_goes_on(
+    hub: Hub, scores: Scores, states: States
+) -> None:
+    for lead_id in ("ada", "eve", "grace"):
+        states.put(lead_id, 7)
+    old = Place(MADE_US - 1, 1).token
+    broken_off = await begin(hub, old)
+    await broken_off.next(3)
+    again = await begin(hub, broken_off.token)
+    await again.next(3)
+    assert again.snapshots == 3
+    await again.heartbeat()
+    behind = await begin(hub, again.token)
+    await scores.announce("ada")
+    assert versions(await behind.next(1)) == [("ada", 1)] and behind.snapshots == 0
+
+
+async def test_what_changes_while_the_states_are_read_comes_behind_them_and_once(
+    hub: Hub, scores: Scores, states: States
+) -> None:
+    """Of what is announced meanwhile, each change is told that the states do not show, and no other."""
+    await scores.announce("ada", "eve", "grace")
+
+    async def changes() -> None:
+        await scores.announce("ada", "eve", "new")  # Behind ada's state, which was read; before that of linus.
+        await scores.announce("linus")
+        states.put("linus", 1)
+
+    for lead_id in ("ada", "eve", "grace"):
+        states.put(lead_id, 1)
+    states.put("linus", 0)
+    states.before["eve"] = changes
+    shown = await begin(hub, Place(MADE_US - 1, 1).token)
+    found = await shown.next(4)
+    assert versions(found) == [("ada", 1), ("eve", 1), ("grace", 1), ("linus", 1)] and shown.snapshots == 4
+    await scores.announce("linus", "grace")
+    assert versions(await shown.next(5)) == [("ada", 2), ("eve", 2), ("new", 1), ("linus", 2), ("grace", 2)]
+
+
+async def test_what_led_to_a_state_and_is_announced_late_is_left_out(hub: Hub, scores: Scores, states: States) -> None:
+    states.put("ada", 2)
+    shown = await begin(hub, Place(MADE_US - 1, 1).token)
+    await shown.next(1)
+    await shown.heartbeat()
+    await scores.announce("ada", "ada", "ada")
+    assert versions(await shown.next(1)) == [("ada", 3)]
+
+
+async def test_who_waits_for_the_states_hears_heartbeats(
+    hub: Hub, scores: Scores, states: States, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "HEARTBEAT_S", 0.01)
+    go_on = asyncio.Event()
+
+    async def wait() -> None:
+        await go_on.wait()
+
+    states.before[""] = wait
+    states.put("ada", 1)
+    token = Place(MADE_US - 1, 1).token
+    waiting = await begin(hub, token)
+    await waiting.heartbeat()
+    assert waiting.token == token
+    go_on.set()
+    assert versions(await waiting.next(1)) == [("ada", 1)]
+
+
+@pytest.mark.parametrize("place", [Place(MADE_US, 5, 1), Place(MADE_US, 6)])
+async def test_a_token_of_no_update_is_refused(hub: Hub, scores: Scores, place: Place) -> None:
+    for _ in range(4):
+        await scores.announce("ada")
+    with pytest.raises(InvalidRequest):
         await begin(hub, place.token)
 
 
@@ -278,7 +389,7 @@ async def test_what_is_dropped_while_it_is_read_ends_the_watch(
     resumed = await begin(hub, token)
     await resumed.next(1)
     await scores.drop(through=3)
-    with pytest.raises(TokenExpired):
+    with pytest.raises(Unavailable):
         await resumed.next(3)
 
 
@@ -303,6 +414,18 @@ async def test_a_watch_that_still_reads_what_is_kept_ends_too_when_the_hub_stops
     hub.stop()
     with pytest.raises(Unavailable):
         await resumed.next(3)
+
+
+async def test_a_watch_that_still_shows_states_ends_too_when_the_hub_stops(
+    hub: Hub, scores: Scores, states: States
+) -> None:
+    for lead_id in ("ada", "eve", "grace"):
+        states.put(lead_id, 1)
+    showing = await begin(hub, Place(MADE_US - 1, 1).token)
+    await showing.next(1)
+    hub.stop()
+    with pytest.raises(Unavailable):
+        await showing.next(2)
 
 
 async def test_a_watch_that_is_over_leaves_nothing_behind(hub: Hub, scores: Scores) -> None:

@@ -1,14 +1,18 @@
 """What waits for one watcher: bounded, in order, and nothing lost whenever its client comes back."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
+from leadscore.score.v1 import score_pb2
+from leadscore.stream.v1 import stream_pb2
 
 from services.query import watcher as room
 from services.query.announcements import Announcement, Filter
 from services.query.places import Place, parse_token
+from services.query.states import Seen
 from services.query.watcher import Room, Watcher
 from services.shared.errors import Unavailable
 from tests.announced import MADE_US, Leads, Shown, read, shown
@@ -63,7 +67,9 @@ def test_a_merged_change_has_the_grade_before_the_first_and_all_else_of_the_last
 @given(
     announced=some.lists(some.lists(some.sampled_from("abcdef"), max_size=6), min_size=1, max_size=12),
     takes=some.lists(some.integers(0, 8), min_size=12, max_size=12),
-    wanted=some.builds(Filter, some.frozensets(some.sampled_from("abc")), some.integers(0, 3), some.booleans()),
+    wanted=some.builds(
+        Filter, some.frozensets(some.sampled_from("abc")), some.integers(0, 3), some.booleans(), some.booleans()
+    ),
 )
 def test_whatever_waits_resuming_from_the_last_token_misses_nothing(
     announced: list[list[str]], takes: list[int], wanted: Filter
@@ -85,7 +91,7 @@ def test_whatever_waits_resuming_from_the_last_token_misses_nothing(
                 assert_nothing_is_missed(wanted, announcements[: announcement.place.sequence], got, place)
         got += taken(watcher)
     assert_nothing_is_missed(wanted, announcements, got, Place(MADE_US, len(announcements) + 1))
-    if not wanted.grade_changes_only and not wanted.min_score:
+    if not (wanted.grade_changes_only or wanted.crossings_only or wanted.min_score):
         assert_each_lead_is_a_chain(got)
 
 
@@ -121,6 +127,7 @@ def test_what_was_read_before_live_is_not_offered_again() -> None:
         (Filter(min_score=2), [2, 3]),
         (Filter(min_score=4), []),
         (Filter(grade_changes_only=True), [1]),
+        (Filter(crossings_only=True), []),
     ],
 )
 def test_filters_pass_only_what_was_asked_for(wanted: Filter, versions: list[int]) -> None:
@@ -135,6 +142,56 @@ def test_a_fall_below_the_minimum_is_shown_too() -> None:
     announcement.changes[0].previous_score = 50
     announcement.score_max = 50
     assert list(Filter(min_score=50).select(announcement, START)) == announcement.changes
+
+
+def test_who_wants_crossings_is_told_of_them_alone() -> None:
+    leads, watcher = Leads(), watching(Filter(crossings_only=True))
+    message = leads.message(1, ["ada", "ada", "grace"])
+    crossing = stream_pb2.ScoreAnnouncement.FromString(message.payload)
+    crossing.updates[1].crossings.add(threshold="hot", before="below", after="above")
+    watcher.offer(Announcement(replace(message, payload=crossing.SerializeToString()), MADE_US))
+    assert [(each.lead_id, each.version) for each in taken(watcher)] == [("ada", 2)]
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        Filter(),
+        Filter(lead_ids=frozenset(["ada"])),
+        Filter(min_score=1),
+        Filter(grade_changes_only=True),
+        Filter(lead_ids=frozenset(["ada"]), min_score=1, grade_changes_only=True),
+    ],
+    ids=str,
+)
+def test_one_serialization_of_a_change_serves_all_its_watchers(wanted: Filter) -> None:
+    watchers = [watching(wanted), watching(), watching(wanted)]
+    announcement = Leads().announcement(1, ["ada"])
+    for each in watchers:
+        each.offer(announcement)
+    first, *others = [each.take() for each in watchers]
+    assert first is not None and all(each is first for each in others)
+
+
+def test_it_is_known_which_versions_of_thousands_of_leads_were_seen() -> None:
+    seen = Seen()
+    ids = sorted(f"lead-{number}ü{chr(0x1F600) if number % 3 else ''}" for number in range(3_000))
+    for start in range(0, 3_000, 700):
+        some_ids = ids[start : start + 700]
+        seen.add([score_pb2.ScoreUpdate(lead_id=each, version=ids.index(each)) for each in some_ids])
+    assert [seen.version(each) for each in ids] == list(range(3_000))
+    assert {seen.version(each) for each in ("", "lead-", "lead-1", "ead-1ü", "zzz")} == {-1}
+
+
+def test_what_led_to_what_was_seen_is_not_offered_until_that_is_forgotten() -> None:
+    seen = Seen()
+    seen.add([score_pb2.ScoreUpdate(lead_id="ada", version=2)])
+    leads, watcher = Leads(), Watcher(Filter(), START, Room(), seen)
+    watcher.offer(leads.announcement(1, ["ada", "grace", "ada", "ada"]))
+    assert [(each.lead_id, each.version) for each in taken(watcher)] == [("grace", 1), ("ada", 3)]
+    watcher.forget_seen()
+    watcher.offer(Leads().announcement(2, ["ada"]))
+    assert [(each.lead_id, each.version) for each in taken(watcher)] == [("ada", 1)]
 
 
 @pytest.mark.parametrize("bound", ["LEADS_WAITING_MAX", "LEADS_WAITING_IN_ALL_MAX"])

@@ -1,0 +1,59 @@
+"""Events and active leads over time."""
+
+from leadscore.query.v1 import analytics_pb2 as contract
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.query.analytics.periods import SYSTEM_CLOCK, Period, period_of
+from services.query.analytics.sums import COUNT, Kind, whole, within
+from services.query.reading import snapshot
+from services.query.wire import to_timestamp
+from services.shared.clock import Clock
+from services.shared.errors import FieldViolation, InvalidRequest
+from services.shared.facts.identity import fold_type
+from services.shared.schema import ROLLUPS
+
+HOURLY_DAYS_MAX = 31
+"""A month by the hour; more is no chart that anybody reads."""
+POINTS_MAX = 100_000
+"""In one answer. Senders name the types, so there may be any number of them."""
+
+
+async def get_activity(
+    engine: AsyncEngine, tenant_id: str, request: contract.GetActivityRequest, clock: Clock = SYSTEM_CLOCK
+) -> contract.GetActivityResponse:
+    """Events by hour or day and type. Raises InvalidRequest for a period that cannot be, or is too much."""
+    period = period_of(request, clock)
+    step = func.date_trunc(_width(request.step, period), ROLLUPS.c.at, "UTC").label("step")
+    query = select(step, ROLLUPS.c.name, whole(COUNT).label("events")).where(*within(tenant_id, Kind.EVENTS, period))
+    if types := sorted({fold_type(each) for each in request.types}):
+        query = query.where(ROLLUPS.c.name.in_(types))
+    query = query.group_by("step", ROLLUPS.c.name).having(COUNT != 0).order_by("step", ROLLUPS.c.name)
+    async with snapshot(engine) as connection:
+        rows = (await connection.execute(query.limit(POINTS_MAX + 1))).all()
+    if len(rows) > POINTS_MAX:
+        description = f"give more than {POINTS_MAX} points; name fewer, or ask for a shorter period"
+        raise InvalidRequest([FieldViolation("types", description)])
+    points = [contract.ActivityPoint(at=to_timestamp(at), type=name, events=events) for at, name, events in rows]
+    return contract.GetActivityResponse(points=points)
+
+
+async def get_active_leads(
+    engine: AsyncEngine, tenant_id: str, request: contract.GetActiveLeadsRequest, clock: Clock = SYSTEM_CLOCK
+) -> contract.GetActiveLeadsResponse:
+    """How many leads had an event, by day. Raises InvalidRequest for a period that cannot be."""
+    of_days = within(tenant_id, Kind.ACTIVE_LEADS, period_of(request, clock))
+    query = select(ROLLUPS.c.at, whole(COUNT)).where(*of_days).group_by(ROLLUPS.c.at).having(COUNT != 0)
+    async with snapshot(engine) as connection:
+        rows = (await connection.execute(query.order_by(ROLLUPS.c.at))).all()
+    points = [contract.ActiveLeadsPoint(at=to_timestamp(at), leads=leads) for at, leads in rows]
+    return contract.GetActiveLeadsResponse(points=points)
+
+
+def _width(step: contract.TimeStep.ValueType, period: Period) -> str:
+    if step != contract.TIME_STEP_HOUR:
+        return "day"
+    if len(period) > HOURLY_DAYS_MAX:
+        description = f"must not be an hour for more than {HOURLY_DAYS_MAX} days; here it is {len(period)}"
+        raise InvalidRequest([FieldViolation("step", description)])
+    return "hour"

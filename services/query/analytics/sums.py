@@ -1,0 +1,62 @@
+"""The sums as the scorer keeps them, and what queries over them have in common.
+
+What a figure costs depends on days, names and partitions, never on the number of leads or events.
+"""
+
+from enum import IntEnum
+from typing import Any
+
+from sqlalchemy import BigInteger, ColumnElement, Select, cast, func, select
+
+from services.query.analytics.periods import Period
+from services.shared.clock import EPOCH
+from services.shared.schema import ROLLUPS
+
+SCORE_STEP = 10
+"""How wide the steps are by which the scorer counts scores over time."""
+PARTS_OF_A_POINT = 1024
+"""The scorer sums points of rules in these parts, which binary fractions hold exactly."""
+
+
+class Kind(IntEnum):
+    """What is counted. The numbers are the scorer's, whose services/scorer/rollups.py says more about each."""
+
+    EVENTS = 1
+    ACTIVE_LEADS = 2
+    GRADES = 3
+    GRADES_BY_DAY = 4
+    SCORES_BY_DAY = 5
+    SOURCES = 6
+    SOURCE_EVENTS = 7
+    COMPANIES = 8
+    STATUSES = 9
+    REACHED = 10
+    MOVES = 11
+    RULES = 12
+
+
+COUNT = func.sum(ROLLUPS.c.count)
+TOTAL = func.sum(ROLLUPS.c.total)
+
+
+def whole(number: ColumnElement[Any]) -> ColumnElement[int]:
+    """A sum over the partitions as a whole number; 0 for that of no rows. PostgreSQL's own would be a decimal."""
+    return cast(func.coalesce(number, 0), BigInteger)
+
+
+def by_name(tenant_id: str, kind: Kind) -> Select[tuple[str, int, int]]:
+    """The count and the total of each name that has any, of a kind that is not counted by time."""
+    sums = select(ROLLUPS.c.name, whole(COUNT).label("leads"), whole(TOTAL).label("total"))
+    of_kind = ROLLUPS.c.tenant_id == tenant_id, ROLLUPS.c.kind == kind, ROLLUPS.c.at == EPOCH
+    return sums.where(*of_kind).group_by(ROLLUPS.c.name).having(COUNT != 0)
+
+
+def within(tenant_id: str, kind: Kind, period: Period) -> tuple[ColumnElement[bool], ...]:
+    """The condition for rows of a kind in a period."""
+    of_kind = ROLLUPS.c.tenant_id == tenant_id, ROLLUPS.c.kind == kind
+    return (*of_kind, ROLLUPS.c.at >= period.start, ROLLUPS.c.at <= period.end)
+
+
+def average(total: float, count: int) -> float:
+    """0 of none."""
+    return total / count if count else 0.0
