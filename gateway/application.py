@@ -11,39 +11,44 @@ from starlette.routing import Route as Path
 from starlette.routing import request_response
 
 from gateway.channels import Channels
+from gateway.export_docs import EXPORT_PATHS
+from gateway.exports import Exports
 from gateway.guard import Guard
 from gateway.openapi import openapi_document
 from gateway.pages import SecurityHeaders, document, page
 from gateway.problems import Problem
 from gateway.readiness import Readiness
-from gateway.routes import SERVICES, routes_of
+from gateway.routes import ROUTED, routes_of
 from gateway.sse import EventStreams
 from gateway.transcoding import Transcoder
 from gateway.upload_docs import UPLOAD_PATHS
 from gateway.uploads import Uploads
+from gateway.websocket import WebSockets, either
 
 logger = logging.getLogger(__name__)
 
 
 def build_application(channels: Channels, guard: Guard, streams: EventStreams) -> Any:
     """The application over the services' channels."""
-    routes = routes_of(SERVICES)
+    routes = routes_of(ROUTED)
     readiness = Readiness(channels)
     application = Starlette(
         routes=[
             Path("/", page("index.html")),
             Path("/docs", page("docs.html")),
             *(Path(f"/{name}", page(name)) for name in ("app.js", "docs.js", "style.css", "icon.svg")),
-            Path("/openapi.json", document(openapi_document(routes, UPLOAD_PATHS))),
+            Path("/openapi.json", document(openapi_document(routes, {**UPLOAD_PATHS, **EXPORT_PATHS}))),
             Path("/healthz", readiness.healthz),
             Path("/readyz", readiness.readyz),
             Path("/v1/events:upload", Uploads(channels["ingest"], guard).upload, methods=["POST"]),
+            Path("/v1/exports/{file}", Exports(channels["query"], guard).export, methods=["GET"]),
         ],
         exception_handlers={HTTPStatus.METHOD_NOT_ALLOWED: _wrong_method, Exception: _failed},
     )
     # Behind the fixed paths, not among them: a wrong method for one of those is said to be that.
     application.router.redirect_slashes = False
-    application.router.default = request_response(Transcoder(routes, channels, guard, streams).handle)
+    calls = request_response(Transcoder(routes, channels, guard, streams).handle)
+    application.router.default = either(calls, WebSockets(routes, channels, guard, streams))
     return SecurityHeaders(application)
 
 

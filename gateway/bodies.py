@@ -15,7 +15,11 @@ BODY_TIMEOUT_S = 60.0
 
 
 async def read_body(request: Request) -> bytes:
-    """The body of a JSON request. Raises Problem if it is too large, of another type, or not as its headers say."""
+    """The body of a JSON request; no body at all is an empty object. Raises Problem if it is too large, of another
+    type, or not as its headers say.
+    """
+    if _is_empty(request):
+        return b"{}"
     _check_type(request)
     encoding = request.headers.get("content-encoding", "identity").lower()
     if encoding not in ("identity", "gzip"):
@@ -36,6 +40,16 @@ async def read_body(request: Request) -> bytes:
     except ClientDisconnect:
         raise Problem(HTTPStatus.BAD_REQUEST, "the body ended before it was whole") from None
     return _inflate(bytes(body)) if encoding == "gzip" else bytes(body)
+
+
+def _is_empty(request: Request) -> bool:
+    """Whether a request came without any body, as for a call that needs nothing said."""
+    headers = request.headers
+    return (
+        "content-type" not in headers
+        and headers.get("content-length", "0") == "0"
+        and "transfer-encoding" not in headers
+    )
 
 
 def _check_type(request: Request) -> None:

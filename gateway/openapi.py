@@ -9,6 +9,7 @@ from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from leadscore.event.v1 import event_pb2
 
+from gateway.json_reading import is_map
 from gateway.json_scalars import enum_prefix
 from gateway.parameters import parameters_of
 from gateway.routes import Route
@@ -121,7 +122,9 @@ class _Writer:
             found.append("404")
         if route.body:
             found += ["413", "415"]
-        if route.is_stream:
+        if any(code in self._comments.get(route.method.full_name, "") for code in ("FAILED_PRECONDITION", "ABORTED")):
+            found.append("409")
+        if route.is_resumable:
             found.append("410")
         return sorted(found)
 
@@ -143,7 +146,7 @@ class _Writer:
             )
         if route.body:
             parameters.append(_header("Idempotency-Key", "Makes the ids of events that come without one."))
-        if route.is_stream:
+        if route.is_resumable:
             parameters.append(_header("Last-Event-ID", "The `id:` of the last event seen: go on behind it."))
         return parameters
 
@@ -160,11 +163,13 @@ class _Writer:
             if route.response_body:
                 answer = _message_of(answer.fields_by_name[route.response_body])
             return {"description": "OK", "content": {JSON: {"schema": self._reference(answer)}}}
-        update = _message_of(route.method.output_type.fields_by_name[route.response_body])
-        description = (
-            "Server-sent events: `id:` is a resume token, `data:` the JSON of "
-            f"[{update.name}](#/components/schemas/{update.name}); comments are heartbeats."
-        )
+        update = route.method.output_type
+        if route.response_body:
+            update = _message_of(update.fields_by_name[route.response_body])
+        shown = f"`data:` is the JSON of [{update.name}](#/components/schemas/{update.name})"
+        description = f"Server-sent events: {shown}."
+        if route.is_resumable:
+            description = f"Server-sent events: `id:` is a resume token, {shown}; comments are heartbeats."
         self._reference(update)
         return {"description": description, "content": {"text/event-stream": {"schema": {"type": "string"}}}}
 
@@ -191,6 +196,9 @@ class _Writer:
         return {**self._field(field), "description": self._comments.get(field.full_name, "")}
 
     def _field(self, field: FieldDescriptor) -> dict[str, Any]:
+        if is_map(field):
+            value = self._item(_message_of(field).fields_by_name["value"])
+            return {"type": "object", "additionalProperties": value}
         if not field.is_repeated:
             return {**self._item(field), **_rules(field)}
         return {"type": "array", "items": self._item(field), **_rules(field)}

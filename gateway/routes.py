@@ -7,6 +7,7 @@ from google.api import annotations_pb2, http_pb2
 from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
+from leadscore.admin.v1 import admin_service_pb2
 from leadscore.ingest.v1 import ingest_service_pb2
 from leadscore.query.v1 import query_service_pb2
 from leadscore.scorer.v1 import scorer_service_pb2
@@ -19,7 +20,13 @@ SERVICES: dict[str, ServiceDescriptor] = {
     "scorer": scorer_service_pb2.DESCRIPTOR.services_by_name["ScorerService"],
     "query": query_service_pb2.DESCRIPTOR.services_by_name["QueryService"],
 }
-"""The services behind the gateway, by the names that their settings have."""
+"""The services behind the gateway, by the names that the settings of their processes have."""
+ROUTED = (*SERVICES.items(), ("scorer", admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"]))
+"""All services with REST paths, each with the process that hosts it."""
+
+
+RESUME_FIELD = "resume_token"
+"""The field of a stream's request, and of its answers, that says where it was left."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +60,17 @@ class Route:
         """Whether the RPC answers message after message."""
         return bool(self.method.server_streaming)
 
+    @property
+    def is_resumable(self) -> bool:
+        """Whether a stream can be taken up again where it was left."""
+        return self.is_stream and RESUME_FIELD in self.method.input_type.fields_by_name
 
-def routes_of(services: dict[str, ServiceDescriptor]) -> list[Route]:
+
+def routes_of(services: Iterable[tuple[str, ServiceDescriptor]]) -> list[Route]:
     """All routes, those that say more before those that leave more open."""
     routes = [
         route
-        for name, service in services.items()
+        for name, service in services
         for method in service.methods
         if method.GetOptions().HasExtension(annotations_pb2.http)
         for route in _routes(name, method)

@@ -11,6 +11,7 @@ import uvicorn
 
 from gateway.connections import BoundedConnection
 from gateway.sse import EventStreams
+from gateway.websocket import INWARD_BYTES_MAX, BoundedWebSocket
 from services.shared.errors import SettingError
 from services.shared.lifecycle import Process
 
@@ -38,10 +39,13 @@ def serve(
     config = uvicorn.Config(
         application,
         http=BoundedConnection,
-        ws="none",
+        ws=BoundedWebSocket,
+        ws_max_size=INWARD_BYTES_MAX,
+        ws_per_message_deflate=False,
         lifespan="off",
         access_log=False,
         log_config=None,
+        log_level=logging.WARNING,
         server_header=False,
         proxy_headers=False,
         limit_concurrency=CONNECTIONS_MAX,

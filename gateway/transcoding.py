@@ -96,7 +96,7 @@ async def build(route: Route, variables: dict[str, str], request: Request) -> Me
             _read_document(route, body, message)
     taken = {field.name for field in message.DESCRIPTOR.fields} if route.body == "*" else {route.body, *variables}
     taken.update(route.template.variables)
-    aliases = RESUME_PARAMETERS if route.is_stream else {}
+    aliases = RESUME_PARAMETERS if route.is_resumable else {}
     read_parameters(request.scope.get("query_string", b""), message, taken, aliases)
     read_variables(variables, message)
     if message.ByteSize() > MESSAGE_BYTES_MAX:

@@ -1,165 +1,17 @@
-"use strict";
-// The live leaderboard. Reads the API as any client does; lead ids are untrusted text and only ever become text nodes.
+// Which view is shown, and the start of it all. The gateway serves the parts before this one as one script with it.
 
-const PAGE = 20;
-const CHANGES_MAX = 30;
-const REFRESH_MS = 400;
-const byId = (id) => document.getElementById(id);
-const state = { size: PAGE, open: null, lastEventId: "", refreshing: false, stale: false, seen: new Map() };
-
-const headers = () => {
-  const key = sessionStorage.getItem("key");
-  return key ? { authorization: `Bearer ${key}` } : {};
-};
-
-async function get(path) {
-  const response = await fetch(path, { headers: headers() });
-  if (response.status === 401) askForKey();
-  if (!response.ok) throw new Error((await response.json()).detail);
-  return response.json();
-}
-
-function element(tag, text, className) {
-  const made = document.createElement(tag);
-  if (text !== undefined) made.textContent = text;
-  if (className) made.className = className;
-  return made;
-}
-
-function askForKey() {
-  byId("key-error").textContent = sessionStorage.getItem("key") ? "This key is not known." : "";
-  byId("key-form").hidden = false;
-}
-
-byId("key-form").addEventListener("submit", (event) => {
-  event.preventDefault();
-  sessionStorage.setItem("key", byId("key").value.trim());
-  byId("key-form").hidden = true;
-  refresh();
-  watch();
-});
-
-function row(entry) {
-  const made = element("tr");
-  const lead = element("td", undefined, "lead");
-  const button = element("button", entry.name || entry.leadId);
-  button.title = entry.leadId;
-  button.addEventListener("click", () => show(entry.leadId));
-  lead.append(button);
-  const grade = element("td");
-  grade.append(element("span", entry.grade, "grade"));
-  made.append(element("td", entry.rank, "number"), lead, grade, element("td", entry.score, "number score"),
-    element("td", entry.engagement, "number wide"), element("td", entry.fit, "number wide"));
-  const before = state.seen.get(entry.leadId);
-  if (before !== undefined && before !== entry.version) made.className = "changed";
-  return made;
-}
-
-async function refresh() {
-  if (state.refreshing) { state.stale = true; return; }
-  state.refreshing = true;
-  try {
-    const page = await get(`/v1/leaderboard?pageSize=${state.size}`);
-    byId("leaders").replaceChildren(...page.entries.map(row));
-    state.seen = new Map(page.entries.map((entry) => [entry.leadId, entry.version]));
-    byId("total").textContent = page.totalLeads ? `${page.totalLeads} leads` : "";
-    byId("empty").hidden = page.entries.length > 0;
-    byId("more").hidden = !page.nextPageToken || state.size >= 200;
-    if (state.open !== null) await fill(state.open);
-  } catch (error) {
-    connection("lost", error.message);
-  } finally {
-    setTimeout(() => {
-      state.refreshing = false;
-      if (state.stale) { state.stale = false; refresh(); }
-    }, REFRESH_MS);
+function navigate() {
+  const analytics = location.hash === "#analytics";
+  byId("board-view").hidden = analytics;
+  byId("analytics-view").hidden = !analytics;
+  for (const [id, shown] of [["to-board", !analytics], ["to-analytics", analytics]]) {
+    if (shown) byId(id).setAttribute("aria-current", "page");
+    else byId(id).removeAttribute("aria-current");
   }
+  if (analytics) look();
 }
 
-async function show(leadId) {
-  state.open = leadId;
-  byId("detail").hidden = false;
-  await fill(leadId);
-}
-
-function line(cells, className) {
-  const made = element("tr");
-  cells.forEach((text, index) => made.append(element("td", text, index ? "number" : "name")));
-  if (className) made.className = className;
-  return made;
-}
-
-const signed = (number) => (number > 0 ? `+${number}` : `${number}`);
-
-async function fill(leadId) {
-  const path = `/v1/leads/${encodeURIComponent(leadId)}`;
-  const [why, history] = await Promise.all([get(`${path}/explanation`), get(`${path}/history?pageSize=10`)]);
-  if (state.open !== leadId) return;
-  byId("detail-title").textContent = leadId;
-  byId("detail-score").textContent = `${why.score} points, grade ${why.grade}: engagement ${why.engagement}, fit ${why.fit}`;
-  byId("why").replaceChildren(
-    ...why.contributions.map((each) => line([each.rule, each.count ? `${each.count} ×` : "", signed(each.points)])),
-    line(["score", "", why.score], "score"));
-  byId("history").replaceChildren(...history.entries.map((each) =>
-    line([`${new Date(each.recordedAt).toLocaleString()} · ${each.type || each.cause.toLowerCase()}`, signed(each.delta), each.scoreAfter])));
-}
-
-byId("close").addEventListener("click", () => { state.open = null; byId("detail").hidden = true; });
-byId("more").addEventListener("click", () => { state.size += PAGE; refresh(); });
-
-function connection(className, text) {
-  byId("connection").className = className;
-  byId("connection-text").textContent = text;
-}
-
-function changed(update) {
-  const delta = update.score - update.previousScore;
-  const item = element("li");
-  item.append(element("span", signed(delta), delta < 0 ? "down" : "up"), element("span", update.leadId, "who"),
-    element("span", update.score), element("span", update.grade, "grade"));
-  const changes = byId("changes");
-  changes.prepend(item);
-  while (changes.children.length > CHANGES_MAX) changes.lastChild.remove();
-  refresh();
-}
-
-function take(block) {
-  let data = "";
-  let kind = "message";
-  for (const text of block.split("\n")) {
-    if (text.startsWith("data: ")) data = text.slice(6);
-    else if (text.startsWith("id: ")) state.lastEventId = text.slice(4);
-    else if (text.startsWith("event: ")) kind = text.slice(7);
-  }
-  if (data && kind === "message") changed(JSON.parse(data));
-}
-
-// By fetch rather than EventSource, which cannot show a key.
-async function watch() {
-  try {
-    const resume = state.lastEventId ? { "last-event-id": state.lastEventId } : {};
-    const response = await fetch("/v1/scores:watch", { headers: { ...headers(), ...resume } });
-    if (response.status === 401) { connection("lost", "a key is needed"); askForKey(); return; }
-    if (response.status === 410) state.lastEventId = "";
-    if (!response.ok) throw new Error((await response.json()).detail);
-    connection("live", "live");
-    refresh();
-    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-    let text = "";
-    for (;;) {
-      const { value, done } = await reader.read();
-      if (done) break;
-      text += value;
-      const blocks = text.split("\n\n");
-      text = blocks.pop();
-      blocks.forEach(take);
-    }
-    connection("lost", "connecting again");
-  } catch (error) {
-    connection("lost", "connecting again");
-  }
-  setTimeout(watch, 1000);
-}
-
+window.addEventListener("hashchange", navigate);
+navigate();
 refresh();
 watch();

@@ -84,6 +84,9 @@ class FakeIngest(ingest_service_pb2_grpc.IngestServiceServicer):
 
     PublishEvents = PublishEvent
     UpsertLead = PublishEvent
+    SetLeadStatus = PublishEvent
+    AssignLead = PublishEvent
+    AddNote = PublishEvent
 
     async def _admit(self, context: Context) -> None:
         metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}

@@ -211,7 +211,6 @@ async def test_a_body_too_large_is_refused_before_it_is_read(client: httpx.Async
 async def test_what_is_not_there_and_what_is_not_done(client: httpx.AsyncClient) -> None:
     for path in (
         "/v2/leads",
-        "/v1/leads",
         "/v1/leads/",
         "/v1/leads//rank",
         "/v1/leaderboard/",

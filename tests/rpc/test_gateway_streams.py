@@ -14,7 +14,7 @@ import pytest
 from leadscore.query.v1 import query_service_pb2 as query
 from leadscore.score.v1 import score_pb2
 
-from gateway import sse
+from gateway import streaming
 from services.shared.errors import TokenExpired, Unauthenticated, Unavailable
 from tests.rpc.fake_services import FakeServices, client_of, gateway_to, served
 
@@ -72,10 +72,32 @@ async def test_updates_come_with_their_tokens_and_heartbeats_as_comments(
         assert (await anext(stream)).startswith("id: t2\n")
 
 
+async def test_the_leaderboard_comes_without_tokens(services: FakeServices, client: httpx.AsyncClient) -> None:
+    top = query.LeaderboardTop(entries=[query.LeaderboardEntry(rank=1, lead_id="ada", score=5)], total_leads=1)
+    for message in (query.WatchLeaderboardResponse(), query.WatchLeaderboardResponse(top=top)):
+        services.updates.put_nowait(message)
+    async with client.stream("GET", "/v1/leaderboard:watch", params={"size": 3}) as answer:
+        stream = blocks(answer)
+        assert [await anext(stream), await anext(stream)] == ["retry: 1000\n: connected", ": heartbeat"]
+        shown = json.loads((await anext(stream)).removeprefix("data: "))
+        assert (shown["totalLeads"], shown["entries"][0]["leadId"]) == (1, "ada")
+    assert services.requests == [query.WatchLeaderboardRequest(size=3)]
+
+
+async def test_states_come_as_updates_without_a_cause(services: FakeServices, client: httpx.AsyncClient) -> None:
+    state = query.WatchScoresResponse(resume_token="t", snapshot=True)
+    state.update.CopyFrom(score_pb2.ScoreUpdate(lead_id="a", previous_score=5, score=5, version=3))
+    services.updates.put_nowait(state)
+    async with watching(client) as stream:
+        await anext(stream)
+        shown = json.loads((await anext(stream)).removeprefix("id: t\ndata: "))
+        assert (shown["previousScore"], shown["score"], shown["cause"]) == (5, 5, "UNSPECIFIED")
+
+
 async def test_a_stream_is_open_before_anything_happens(
     services: FakeServices, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sse, "OPENING_WAIT_S", 0.05)
+    monkeypatch.setattr(streaming, "OPENING_WAIT_S", 0.05)
     async with watching(client) as stream:
         assert await anext(stream) == "retry: 1000\n: connected"
         services.updates.put_nowait(TokenExpired("too old"))
@@ -145,7 +167,7 @@ async def test_a_stream_ends_when_its_service_goes(services: FakeServices, clien
 async def test_a_service_that_falls_silent_is_not_waited_for(
     services: FakeServices, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sse, "SILENCE_MAX_S", 0.1)
+    monkeypatch.setattr(streaming, "SILENCE_MAX_S", 0.1)
     services.updates.put_nowait(HEARTBEAT)
     async with watching(client) as stream:
         assert len([block async for block in stream]) == 2
@@ -189,7 +211,7 @@ async def test_a_slow_client_holds_back_its_own_stream_alone(services: FakeServi
 async def test_a_client_that_takes_nothing_is_given_up(
     services: FakeServices, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sse, "SEND_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(streaming, "SEND_TIMEOUT_S", 0.2)
     for _ in range(1_000):
         services.updates.put_nowait(update("t", "x" * 100_000))
     async with client.stream("GET", PATH):

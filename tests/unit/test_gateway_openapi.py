@@ -11,10 +11,10 @@ from google.protobuf import descriptor_pb2, descriptor_pool
 from gateway.openapi import openapi_document, read_comments
 from gateway.parameters import parameters_of
 from gateway.paths import UndecodablePath, parse_template, split_path
-from gateway.routes import SERVICES, routes_of
+from gateway.routes import ROUTED, routes_of
 from gateway.upload_docs import UPLOAD_PATHS
 
-ROUTES = routes_of(SERVICES)
+ROUTES = routes_of(ROUTED)
 DOCUMENT = openapi_document(ROUTES, UPLOAD_PATHS)
 OPERATIONS = [(path, verb, each) for path, verbs in DOCUMENT["paths"].items() for verb, each in verbs.items()]
 
@@ -127,7 +127,7 @@ def test_a_new_rpc_needs_no_code_here() -> None:
     rule.additional_bindings.add(delete="/v1/drafts/{id}", response_body="draft")
     pool = descriptor_pool.Default()
     pool.AddSerializedFile(file.SerializeToString())
-    routes = routes_of({"later": pool.FindServiceByName("leadscore.later.v1.LaterService")})
+    routes = routes_of([("later", pool.FindServiceByName("leadscore.later.v1.LaterService"))])
     assert [(route.verb, route.template.text, route.body, route.response_body) for route in routes] == [
         ("DELETE", "/v1/drafts/{id}", "", "draft"),
         ("POST", "/v1/drafts/{draft.id}/{version}:publish", "*", ""),
