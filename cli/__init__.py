@@ -1,1 +1,1 @@
-"""The command line: `leadscore up | load | top | watch | explain | doctor`. Reaches the services by gRPC alone."""
+"""The command line: `leadscore` and its commands. Reaches the services by gRPC alone."""

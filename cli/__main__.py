@@ -1,42 +1,36 @@
 """`leadscore`: the commands. Each is imported when it is used, so that the others start at once."""
 
-import importlib
 from typing import Any
 
 import click
 
+from cli.groups import Lazy
 from services.shared.errors import LeadscoreError
 
 COMMANDS = {
     "up": ("cli.up.command", "Starts the whole suite on this machine."),
     "load": ("cli.load", "Loads events from a CSV, JSON or NDJSON file."),
+    "export": ("cli.export", "Writes leads, events, the ledger, the quarantine or a report to a file."),
     "top": ("cli.top", "Shows the leaderboard."),
     "watch": ("cli.watch", "Shows score changes as they happen."),
-    "explain": ("cli.explain", "Shows why a lead's score is what it is."),
-    "quarantine": ("cli.quarantine", "Shows the events that were set apart."),
+    "explain": ("cli.explain", "Shows why a lead's score is what it is, or was."),
+    "forecast": ("cli.forecast", "Shows what becomes of a lead's score if nothing happens."),
+    "override": ("cli.override", "Sets a lead's score by hand, or takes that back."),
+    "status": ("cli.status", "Says where a lead stands in the pipeline."),
+    "assign": ("cli.assign", "Says who takes care of a lead."),
+    "note": ("cli.note", "Adds a note to a lead."),
+    "model": ("cli.model.group", "Reads, checks, tries and publishes the rules of the scores."),
+    "rescore": ("cli.rescore", "Scores all leads anew from their whole history."),
+    "operations": ("cli.operations", "Shows rescores, and stops them."),
+    "quarantine": ("cli.quarantine", "Shows the events that were set apart, and decides about them."),
+    "analytics": ("cli.analytics", "Shows figures about all leads."),
+    "audit": ("cli.audit", "Shows who changed what."),
     "doctor": ("cli.doctor", "Checks a running suite and says what is wrong."),
 }
 
 
-class Commands(click.Group):
-    """Finds commands by name."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names, in the order of use."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of a name."""
-        if cmd_name not in COMMANDS:
-            return None
-        module, _ = COMMANDS[cmd_name]
-        command: click.Command = importlib.import_module(module).command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Lists the commands without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, meaning) for name, (_, meaning) in COMMANDS.items()])
+class Commands(Lazy):
+    """The commands by name."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Runs a command. What goes wrong for a known reason is one sentence and exit code 1."""
@@ -46,7 +40,7 @@ class Commands(click.Group):
             raise click.ClickException(str(error)) from None
 
 
-@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=Commands, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="leadscore")
 def main() -> None:
     """Lead scores that can be trusted.

@@ -12,7 +12,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from cli.doors import Doors, find_doors
 from services.shared.credentials import AUTHORIZATION, TENANT
-from services.shared.errors import SettingError
+from services.shared.errors import FieldViolation, SettingError
 from services.shared.settings import Settings, read_settings
 
 CALL_DEADLINE_S = 30.0
@@ -62,8 +62,8 @@ class Suite:
     def sentence(self, error: Any, service: str) -> str:
         """What the failure of a call of `service` means for a person."""
         code, said = error.code(), str(error.details() or "")
-        if (bad_request := _detail(error, error_details_pb2.BadRequest)) and bad_request.field_violations:
-            return "; ".join(f"{each.field}: {each.description}" for each in bad_request.field_violations)
+        if violations := violations_of(error):
+            return "; ".join(map(str, violations))
         if code == grpc.StatusCode.UNAUTHENTICATED:
             return f"{said}; set LEADSCORE_API_KEY"
         if said and _detail(error, error_details_pb2.ErrorInfo) is not None:
@@ -74,6 +74,14 @@ class Suite:
         if code == grpc.StatusCode.DEADLINE_EXCEEDED:
             return f"{service} at {self.address(service)} did not answer in time; `leadscore doctor` says more"
         return f"{service} at {self.address(service)}: {said or 'failed'} ({code.name})"
+
+
+def violations_of(error: Any) -> list[FieldViolation]:
+    """What is wrong with the request, field by field; empty if it failed for another reason."""
+    bad_request = _detail(error, error_details_pb2.BadRequest)
+    return (
+        [FieldViolation(each.field, each.description) for each in bad_request.field_violations] if bad_request else []
+    )
 
 
 def find_suite(tenant: str | None) -> Suite:

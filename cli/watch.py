@@ -31,18 +31,24 @@ PASSING = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNKNOWN, grpc.StatusCode
 """How a connection ends when the other side is restarted."""
 LIVE = "live"
 AWAY = "the connection is lost; it goes on where it was as soon as it can"
+MISSED = "changes were missed: this was away for too long; the leads come as they are now"
 
 
 @click.command("watch")
 @click.argument("leads", nargs=-1, type=Lead())
 @click.option("--min-score", default=0, type=click.IntRange(0), help="Only changes to or from so many points.")
 @click.option("--grades", is_flag=True, help="Only changes of the grade.")
+@click.option("--crossings", is_flag=True, help="Only changes that cross a threshold.")
 @tenant_option
 @json_option
-def command(leads: tuple[str, ...], min_score: int, grades: bool, tenant: str | None, as_json: bool) -> None:
+def command(
+    leads: tuple[str, ...], min_score: int, grades: bool, crossings: bool, tenant: str | None, as_json: bool
+) -> None:
     """Shows score changes as they happen, of all leads or of LEADS. Ctrl-C ends it."""
     suite = find_suite(tenant)
-    request = query.WatchScoresRequest(lead_ids=leads, min_score=min_score, grade_changes_only=grades)
+    request = query.WatchScoresRequest(
+        lead_ids=leads, min_score=min_score, grade_changes_only=grades, crossings_only=crossings
+    )
     try:
         if as_json or not sys.stdout.isatty():
             _print(suite, request, _as_json if as_json else _as_text)
@@ -79,14 +85,17 @@ def follow(suite: Suite, request: query.WatchScoresRequest) -> Iterator[score_pb
 def _messages(
     suite: Suite, channel: grpc.Channel, request: query.WatchScoresRequest, *, wait_for_ready: bool
 ) -> Iterator[score_pb2.ScoreUpdate | str]:
-    """The updates of one connection."""
+    """The updates of one connection; before those that are states of leads, it is said that changes were missed."""
     stub = query_service_pb2_grpc.QueryServiceStub(channel)
-    said = False
+    said = said_missed = False
     for message in stub.WatchScores(request, metadata=suite.metadata, wait_for_ready=wait_for_ready):
         if not said:
             said = True
             yield LIVE
         request.resume_token = message.resume_token
+        if message.snapshot and not said_missed:
+            said_missed = True
+            yield MISSED
         if message.HasField("update"):
             yield message.update
 
@@ -144,7 +153,7 @@ def _cells(update: score_pb2.ScoreUpdate) -> tuple[str, ...]:
     delta = update.score - update.previous_score
     colour = "green" if delta > 0 else "red" if delta < 0 else "white"
     when = update.recorded_at.ToDatetime().strftime("%H:%M:%S")
-    cause = score_pb2.Cause.Name(update.cause).removeprefix("CAUSE_").lower()
+    cause = score_pb2.Cause.Name(update.cause).removeprefix("CAUSE_").lower() if update.cause else ""
     changed = update.previous_grade not in ("", update.grade)
     grade = f"{update.previous_grade} → {update.grade}" if changed else update.grade
     return when, escape(update.lead_id), f"[{colour}]{delta:+d}[/]", str(update.score), grade, cause
