@@ -17,15 +17,18 @@ SQLALCHEMY_FILES = {
     "services/shared/database.py",
     "services/shared/schema.py",
     "services/shared/caught_up.py",
+    "services/scorer/admin.py",
     "services/scorer/announcer.py",
+    "services/scorer/audit.py",
     "services/scorer/consumer.py",
-    "services/scorer/explanation.py",
+    "services/scorer/operations.py",
+    "services/scorer/overrides.py",
     "services/scorer/ownership.py",
     "services/scorer/prepare.py",
     "services/scorer/progress.py",
     "services/scorer/quarantine.py",
-    "services/scorer/service.py",
     "services/scorer/store.py",
+    "services/scorer/versions.py",
 }
 IO_CALLS = {"open", "print", "connect", "run", "Popen", "read_text", "read_bytes", "write_text", "getenv"}
 

@@ -11,10 +11,10 @@ from leadscore.query.v1 import query_service_pb2 as query
 from leadscore.scorer.v1 import scorer_service_pb2 as scorer
 from leadscore.stream.v1 import stream_pb2
 
-from services.ingest.identity import partition_of
 from services.scorer import processor
 from services.shared import bus as stream
 from services.shared.bus import Bus
+from services.shared.facts.identity import partition_of
 from services.shared.settings import Settings
 from services.shared.tokens import encode_positions
 from tests.parts import Suite

@@ -1,6 +1,7 @@
 """Watching: live, resumed, filtered, slow; nothing missed, nothing twice."""
 
 import asyncio
+import contextlib
 import gc
 import itertools
 from collections.abc import AsyncIterator
@@ -16,6 +17,7 @@ from leadscore.ingest.v1 import ingest_service_pb2 as ingest
 from leadscore.query.v1 import query_service_pb2 as query
 
 from embedded.nats import NatsServer
+from services.query import leaderboard_watch, states
 from services.query.places import Place, parse_token
 from services.query.watch import Hub
 from services.shared import bus as stream
@@ -109,6 +111,48 @@ async def test_filters_pass_only_what_was_asked_for(suite: Suite) -> None:
     assert [(each.lead_id, each.grade) for each in grades] == [("grace", "D3"), ("ada", "D3"), ("grace", "D2")]
 
 
+async def test_who_wants_crossings_hears_of_no_other_change(suite: Suite) -> None:
+    crossings, _ = await watch(suite, crossings_only=True)
+    everything, _ = await watch(suite, lead_ids=["ada"])
+    await publish(suite, "ada", "ada", type_name="page_view")
+    await publish(suite, "ada", type_name="purchase")
+    told = [each.update for each in await updates(everything, 3)]
+    expected = [each.version for each in told if each.crossings]
+    assert expected and len(expected) < 3
+    assert [each.update.version for each in await updates(crossings, len(expected))] == expected
+
+
+async def top(call: Call) -> list[tuple[int, str, int]]:
+    """The next top of a leaderboard."""
+    async with asyncio.timeout(20):
+        while not (message := await call.read()).HasField("top"):
+            pass
+    return [(each.rank, each.lead_id, each.score) for each in message.top.entries]
+
+
+async def test_the_top_of_the_leaderboard_comes_whole_as_it_is_and_whenever_it_changes(suite: Suite) -> None:
+    call: Call = suite.query.WatchLeaderboard(query.WatchLeaderboardRequest(size=2))
+    assert await top(call) == []
+    await publish(suite, "ada")
+    assert await top(call) == [(1, "ada", 5)]
+    await publish(suite, "grace", type_name="purchase")
+    assert await top(call) == [(1, "grace", 100), (2, "ada", 5)]
+    await publish(suite, "linus", type_name="purchase")
+    assert await top(call) == [(1, "grace", 100), (1, "linus", 100)]
+    late: Call = suite.query.WatchLeaderboard(query.WatchLeaderboardRequest())
+    assert await top(late) == [(1, "grace", 100), (1, "linus", 100), (3, "ada", 5)]
+
+
+async def test_who_watches_an_unchanged_leaderboard_hears_heartbeats(
+    suite: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leaderboard_watch, "HEARTBEAT_S", 0.05)
+    call: Call = suite.query.WatchLeaderboard(query.WatchLeaderboardRequest())
+    assert await top(call) == []
+    heard = await call.read()
+    assert heard is not aio.EOF and not heard.HasField("top")
+
+
 @asynccontextmanager
 async def announcing(settings: Settings) -> AsyncIterator[Bus]:
     """What a scorer announces with."""
@@ -181,22 +225,96 @@ async def test_a_token_of_the_future_is_refused(suite: Suite) -> None:
     await assert_refused(suite, Place(made_us, sequence + 1).token, grpc.StatusCode.INVALID_ARGUMENT)
 
 
-async def test_a_token_is_out_of_range_when_the_stream_forgot_what_follows_it(
-    suite: Suite, nats_server: NatsServer
-) -> None:
-    call, token = await watch(suite)
-    await publish(suite, "ada")
-    latest = (await updates(call, 1))[0].resume_token
+async def forget(nats_server: NatsServer) -> None:
+    """Has the stream forget all that was announced."""
     client = await nats.connect(nats_server.url)
     await client.jetstream().purge_stream(SCORES)
-    await assert_refused(suite, token, grpc.StatusCode.OUT_OF_RANGE)
-    resumed, _ = await watch(suite, resume_token=latest)
-    await publish(suite, "ada")
-    assert [each.update.version for each in await updates(resumed, 1)] == [2]
     await client.close()
 
 
-async def test_a_token_is_out_of_range_when_the_stream_was_made_anew(suite: Suite, nats_server: NatsServer) -> None:
+async def test_a_token_whose_updates_were_forgotten_is_answered_by_the_state_of_every_lead(
+    suite: Suite, nats_server: NatsServer
+) -> None:
+    call, token = await watch(suite)
+    await publish(suite, "ada", "grace", "ada")
+    latest = (await updates(call, 3))[-1].resume_token
+    await forget(nats_server)
+    resumed, _ = await watch(suite, resume_token=token)
+    found = await updates(resumed, 2)
+    assert [(each.update.lead_id, each.update.score, each.update.version) for each in found] == [
+        ("ada", 10, 2),
+        ("grace", 5, 1),
+    ]
+    assert all(each.snapshot and each.resume_token == token for each in found)
+    assert all(each.update.previous_score == each.update.score and not each.update.cause for each in found)
+    assert all(each.update.HasField("recorded_at") and each.update.grade == "D3" for each in found)
+    await publish(suite, "ada")
+    (change,) = await updates(resumed, 1)
+    assert (change.update.lead_id, change.update.version, change.snapshot) == ("ada", 3, False)
+    behind, _ = await watch(suite, resume_token=latest)
+    assert [each.update.version for each in await updates(behind, 1)] == [3], (
+        "nothing behind the last one was forgotten"
+    )
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ({"min_score": 100}, ["grace", "linus"]),
+        ({"lead_ids": ["ada", "linus", "nobody", "a\0b"]}, ["ada", "linus"]),
+        ({"lead_ids": ["ada", "linus"], "min_score": 50}, ["linus"]),
+        ({"grade_changes_only": True}, ["ada", "grace", "linus"]),
+        ({"crossings_only": True}, ["ada", "grace", "linus"]),
+        ({"min_score": 1000}, []),
+    ],
+    ids=str,
+)
+async def test_filters_of_a_watch_are_filters_of_its_states(
+    suite: Suite, nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch, wanted: dict[str, Any], found: list[str]
+) -> None:
+    monkeypatch.setattr(states, "SLICE_LEADS", 2)
+    call, token = await watch(suite)
+    await publish(suite, "ada")
+    await publish(suite, "grace", "linus", type_name="purchase")
+    await updates(call, 3)
+    await forget(nats_server)
+    resumed, _ = await watch(suite, resume_token=token, **wanted)
+    assert [each.update.lead_id for each in await updates(resumed, len(found))] == found
+    async with asyncio.timeout(20):
+        assert (await resumed.read()).resume_token != token, "behind the states it goes on from the present"
+
+
+async def test_while_thousands_of_states_are_read_nothing_that_changes_is_missed_or_told_twice(
+    suite: Suite, nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(states, "SLICE_LEADS", 25)
+    leads = [f"lead-{number:03}" for number in range(300)]
+    call, token = await watch(suite)
+    await publish(suite, *leads)
+    await updates(call, 300)
+    await forget(nats_server)
+    resumed, _ = await watch(suite, resume_token=token)
+    versions = dict.fromkeys(leads, 0)
+    publishing = asyncio.create_task(publish_each(suite, leads))
+    while any(version < 3 for version in versions.values()):
+        (message,) = await updates(resumed, 1)
+        before, lead_id = versions[message.update.lead_id], message.update.lead_id
+        assert message.snapshot == (before == 0), "first each state, then what changes"
+        assert message.snapshot or message.update.version == before + 1, (lead_id, before, message.update.version)
+        versions[lead_id] = message.update.version
+    await publishing
+
+
+async def publish_each(suite: Suite, leads: list[str]) -> None:
+    """Two more changes of each lead, in many batches."""
+    for start in range(0, len(leads), 10):
+        await publish(suite, *leads[-10 - start : len(leads) - start])
+        await publish(suite, *leads[start : start + 10])
+
+
+async def test_when_the_stream_was_made_anew_a_watch_ends_and_goes_on_with_the_states(
+    suite: Suite, nats_server: NatsServer
+) -> None:
     call, token = await watch(suite)
     client = await nats.connect(nats_server.url)
     config = (await client.jetstream().stream_info(SCORES)).config
@@ -204,11 +322,14 @@ async def test_a_token_is_out_of_range_when_the_stream_was_made_anew(suite: Suit
     await client.jetstream().add_stream(config)
     with pytest.raises(aio.AioRpcError) as caught:
         await updates(call, 1)
-    assert caught.value.code() == grpc.StatusCode.OUT_OF_RANGE
-    await assert_refused(suite, token, grpc.StatusCode.OUT_OF_RANGE)
-    anew, _ = await watch(suite)
+    assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
     await publish(suite, "ada")
-    assert [each.update.version for each in await updates(anew, 1)] == [1]
+    found: list[Any] = []
+    while not found:
+        anew, _ = await watch(suite, resume_token=token)
+        with contextlib.suppress(aio.AioRpcError):  # It may come back before the service knows of the new stream.
+            found += await updates(anew, 1)
+    assert found[0].update.lead_id == "ada"
     await client.close()
 
 
