@@ -1,6 +1,8 @@
 # The doors of the house; `make` alone lists them.
 
 PYTHON ?= python3
+# Tests at a time: as many as a small machine has cores.
+JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -8,7 +10,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-ver
 PROTOS := $(shell find protos -name '*.proto')
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types contracts check lock released bench clean
+.PHONY: help run test lint types contracts check lock mutants released bench clean
 
 help: ## Lists what make can do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -17,7 +19,7 @@ run: $(VENV)/run.stamp ## Installs and starts the whole suite on this machine
 	@$(BIN)/leadscore up
 
 test: $(VENV)/dev.stamp ## Installs and runs the tests, on real servers that they start themselves
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n $(JOBS) --dist loadfile
 
 lint: $(VENV)/dev.stamp ## Checks style
 	@$(BIN)/ruff check
@@ -34,6 +36,13 @@ check: lint types contracts ## All checks beside the tests
 
 bench: $(VENV)/dev.stamp ## Measures; PART=name for one part
 	@$(BIN)/python -m bench $(PART)
+
+mutants: $(VENV)/dev.stamp ## Breaks the scoring core in every small way, and counts what its tests find
+	@rm -rf mutants
+	@HYPOTHESIS_PROFILE=mutants $(BIN)/mutmut run --max-children 2
+	@$(BIN)/mutmut results
+	@$(BIN)/mutmut export-cicd-stats >/dev/null
+	@$(BIN)/python -c 'import json; print("{killed} of {total} found".format(**json.load(open("mutants/mutmut-cicd-stats.json"))))'
 
 lock: $(VENV)/dev.stamp ## Pins the newest versions that pyproject.toml allows
 	@$(PIP) install uv

@@ -1,63 +1,172 @@
-"""How long from an event to the update at a watcher, on an idle machine.
+"""How long from sending a single event until the change is at a watcher, at a steady rate.
 
-Over REST: from `POST /v1/events` to the line at a client of `/v1/scores:watch` (SSE), counted from the moment the POST
-is sent, and from the moment its answer is there.
+Over gRPC (PublishEvent, WatchScores) and over REST (POST, server-sent events). Against the floor: one fsynced publish
+to JetStream, one commit to PostgreSQL and one more publish, in a row, on the same servers in the same run.
 """
 
 import asyncio
 import json
 import statistics
 import time
-from typing import Any
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 
-import httpx
+import psycopg
+from grpc import aio
+from leadscore.event.v1 import event_pb2
+from leadscore.ingest.v1 import ingest_service_pb2 as ingest
+from leadscore.ingest.v1 import ingest_service_pb2_grpc
+from leadscore.query.v1 import query_service_pb2 as query
+from leadscore.query.v1 import query_service_pb2_grpc
 
-from bench.suite import running_suite
+from bench.outcome import Outcome
+from bench.suite import Suite, running_suite
+from services.shared import bus as stream
+from services.shared.settings import Settings
 
-EVENTS = 300
-WARM_UP = 30
-PAUSE_S = 0.02
-"""Between events: the machine is to be idle."""
+RATES = (200, 1_000)
+SECONDS = 10
+QUICK_SECONDS = 4
+WARM_UP_S = 1.5
+LEADS = 500
 TIMEOUT_S = 30.0
 
+CONNECTIONS = 32
+POST = b"POST /v1/events HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+"""Requests are written by hand: a client library would take longer than what is measured."""
 
-def measure() -> dict[str, Any]:
-    """The quantiles in milliseconds."""
-    with running_suite() as doors:
-        return asyncio.run(_measure(f"http://{doors['gateway']}"))
-
-
-async def _measure(address: str) -> dict[str, Any]:
-    arrived: dict[str, float] = {}
-    news = asyncio.Event()
-    async with httpx.AsyncClient(base_url=address, timeout=TIMEOUT_S) as client:
-        watching = asyncio.create_task(_watch(client, arrived, news))
-        await news.wait()
-        from_sent, from_answered = [], []
-        for number in range(WARM_UP + EVENTS):
-            event = {"eventId": f"e{number}", "leadId": f"lead-{number % 50}", "type": "page_view"}
-            sent = time.perf_counter()
-            (await client.post("/v1/events", json=event)).raise_for_status()
-            answered = time.perf_counter()
-            while event["eventId"] not in arrived:
-                news.clear()
-                await asyncio.wait_for(news.wait(), TIMEOUT_S)
-            if number >= WARM_UP:
-                from_sent.append((arrived[event["eventId"]] - sent) * 1e3)
-                from_answered.append(max(0.0, (arrived[event["eventId"]] - answered) * 1e3))
-            await asyncio.sleep(PAUSE_S)
-        watching.cancel()
-    return {"sent to watcher, ms": _quantiles(from_sent), "answered to watcher, ms": _quantiles(from_answered)}
+Send = Callable[[str, str], Awaitable[None]]
 
 
-async def _watch(client: httpx.AsyncClient, arrived: dict[str, float], news: asyncio.Event) -> None:
-    async with client.stream("GET", "/v1/scores:watch", timeout=httpx.Timeout(TIMEOUT_S, read=None)) as response:
-        async for line in response.aiter_lines():
-            if line.startswith("data: "):
-                arrived[json.loads(line[6:])["eventId"]] = time.perf_counter()
-            news.set()
+class Arrivals:
+    """When each event was sent, and when its change was at the watcher."""
+
+    def __init__(self) -> None:
+        self.sent: dict[str, float] = {}
+        self.arrived: dict[str, float] = {}
+        self.watching = asyncio.Event()
+
+    def milliseconds(self, after: float) -> list[float]:
+        """How long each took, of those sent after a time."""
+        return [
+            (self.arrived[event] - sent) * 1e3
+            for event, sent in self.sent.items()
+            if sent > after and event in self.arrived
+        ]
 
 
-def _quantiles(values: list[float]) -> dict[str, float]:
-    cuts = statistics.quantiles(values, n=100)
-    return {"p50": round(statistics.median(values), 2), "p90": round(cuts[89], 2), "p99": round(cuts[98], 2)}
+async def measure(quick: bool) -> dict[str, Outcome]:
+    """Median and 99th percentile; the figure is REST at the lower rate."""
+    seconds = QUICK_SECONDS if quick else SECONDS
+    async with running_suite() as suite:
+        floor = await _floor(suite)
+        found = {}
+        for rate in RATES:
+            found[f"gRPC at {rate}/s"] = await _grpc(suite, rate, seconds)
+            found[f"REST at {rate}/s"] = await _rest(suite, rate, seconds)
+    details = {name: {"p50": round(_p50(all_ms), 2), "p99": round(_p99(all_ms), 2)} for name, all_ms in found.items()}
+    figure = found[f"REST at {RATES[0]}/s"]
+    return {
+        "latency_p50": Outcome(_p50(figure), _p50(floor), "ms", more_is_better=False, details=details),
+        "latency_p99": Outcome(_p99(figure), _p99(floor), "ms", more_is_better=False),
+    }
+
+
+async def _floor(suite: Suite) -> list[float]:
+    settings = Settings(nats_url=suite.nats.url, database_url=suite.postgres.url)
+    found = []
+    async with AsyncExitStack() as stack:
+        bus = await stack.enter_async_context(stream.connect(settings, "bench", lambda: None))
+        connection = await psycopg.AsyncConnection.connect(suite.postgres.url, autocommit=True)
+        await connection.execute("CREATE TABLE bench_floor (id TEXT PRIMARY KEY, payload BYTEA)")
+        for number in range(500):
+            started, payload = time.perf_counter(), f"{number:0200}".encode()
+            await bus.announce([("bench", payload, f"floor-{number}-1")])
+            await connection.execute("INSERT INTO bench_floor VALUES (%s, %s)", [f"{number}", payload])
+            await bus.announce([("bench", payload, f"floor-{number}-2")])
+            found.append((time.perf_counter() - started) * 1e3)
+        await connection.close()
+    return found[50:]
+
+
+async def _grpc(suite: Suite, rate: int, seconds: int) -> list[float]:
+    arrivals = Arrivals()
+    async with (
+        aio.insecure_channel(suite.doors["ingest"]) as to_ingest,
+        aio.insecure_channel(suite.doors["query"]) as to_query,
+    ):
+        stub = ingest_service_pb2_grpc.IngestServiceStub(to_ingest)
+
+        async def watch() -> None:
+            call = query_service_pb2_grpc.QueryServiceStub(to_query).WatchScores(query.WatchScoresRequest())
+            await call.initial_metadata()
+            arrivals.watching.set()
+            async for answer in call:
+                arrivals.arrived[answer.update.event_id] = time.perf_counter()
+
+        async def send(event_id: str, lead_id: str) -> None:
+            event = event_pb2.Event(event_id=event_id, lead_id=lead_id, type="page_view")
+            await stub.PublishEvent(ingest.PublishEventRequest(event=event), timeout=TIMEOUT_S)
+
+        return await _at_a_rate(arrivals, watch, send, rate, seconds, f"grpc-{rate}")
+
+
+async def _rest(suite: Suite, rate: int, seconds: int) -> list[float]:
+    arrivals = Arrivals()
+    host, _, port = suite.doors["gateway"].rpartition(":")
+    free: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
+    for _ in range(CONNECTIONS):
+        free.put_nowait(await asyncio.open_connection(host, int(port)))
+
+    async def watch() -> None:
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"GET /v1/scores:watch HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        while line := await reader.readline():
+            arrivals.watching.set()
+            if line.startswith(b"data: "):
+                arrivals.arrived[json.loads(line[6:])["eventId"]] = time.perf_counter()
+
+    async def send(event_id: str, lead_id: str) -> None:
+        body = json.dumps({"eventId": event_id, "leadId": lead_id, "type": "page_view"}).encode()
+        reader, writer = connection = await free.get()
+        writer.write(POST % len(body) + body)
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200"), head
+        length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+        await reader.readexactly(int(length.partition(b":")[2]))
+        free.put_nowait(connection)
+
+    try:
+        return await _at_a_rate(arrivals, watch, send, rate, seconds, f"rest-{rate}")
+    finally:
+        while not free.empty():
+            free.get_nowait()[1].close()
+
+
+async def _at_a_rate(
+    arrivals: Arrivals, watch: Callable[[], Awaitable[None]], send: Send, rate: int, seconds: int, name: str
+) -> list[float]:
+    watching = asyncio.ensure_future(watch())
+    await asyncio.wait_for(arrivals.watching.wait(), TIMEOUT_S)
+    started, sending = time.perf_counter(), []
+    for number in range(int(rate * (seconds + WARM_UP_S))):
+        due = started + number / rate
+        if (wait_s := due - time.perf_counter()) > 0:
+            await asyncio.sleep(wait_s)
+        event_id = f"{name}-{number}"
+        arrivals.sent[event_id] = due  # When it should have been sent: a queue in the client counts, too.
+        sending.append(asyncio.ensure_future(send(event_id, f"lead-{number % LEADS}")))
+    await asyncio.gather(*sending)
+    async with asyncio.timeout(TIMEOUT_S):
+        while len(arrivals.arrived) < len(arrivals.sent):
+            await asyncio.sleep(0.05)
+    watching.cancel()
+    return arrivals.milliseconds(started + WARM_UP_S)
+
+
+def _p50(values: list[float]) -> float:
+    return statistics.median(values)
+
+
+def _p99(values: list[float]) -> float:
+    return statistics.quantiles(values, n=100)[98]

@@ -1,5 +1,6 @@
-"""A suite of the benchmark's own: real processes on free ports, in a folder that is removed."""
+"""A suite of the benchmark's own: real processes and servers on free ports, in a folder that is removed."""
 
+import asyncio
 import json
 import os
 import signal
@@ -7,36 +8,108 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+
+import psutil
+
+from embedded.nats import NatsServer
+from embedded.postgres import Postgres
 
 START_DEADLINE_S = 120.0
 STOP_DEADLINE_S = 30.0
-LOOK_S = 0.1
+LOOK_S = 0.05
+MODULES = ("services.ingest", "services.scorer", "services.query", "gateway")
 
 
-@contextmanager
-def running_suite() -> Iterator[dict[str, str]]:
-    """Starts the whole suite and answers the addresses of its doors."""
-    with tempfile.TemporaryDirectory(prefix="leadscore-bench-") as folder:
+class Suite:
+    """A suite that runs. `doors` are its addresses by name."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", folder: Path, postgres: Postgres, nats: NatsServer) -> None:
+        self._process = process
+        self._folder = folder
+        self.postgres = postgres
+        self.nats = nats
+        self.doors: dict[str, str] = {}
+        self.more: list[subprocess.Popen[bytes]] = []
+
+    async def ready(self) -> None:
+        """Waits until all doors are open."""
+        deadline = time.monotonic() + START_DEADLINE_S
+        while time.monotonic() < deadline and self._process.poll() is None:
+            if (self._folder / "doors.json").exists():
+                self.doors = json.loads((self._folder / "doors.json").read_text())
+                return
+            await asyncio.sleep(LOOK_S)
+        raise SystemExit(f"the suite did not start:\n{(self._folder / 'up.log').read_text()}")
+
+    def add_scorer(self) -> None:
+        """Starts one more scorer."""
+        environment = next(each.environ() for each in self.processes()["scorer"])
+        command = [sys.executable, "-m", "services.scorer"]
+        log = (self._folder / f"scorer-{len(self.more) + 2}.log").open("wb")
+        self.more.append(subprocess.Popen(command, env={**environment, "LEADSCORE_SCORER_PORT": "0"}, stderr=log))
+
+    def processes(self) -> dict[str, list[psutil.Process]]:
+        """The processes of the suite, by what they are."""
+        found: dict[str, list[psutil.Process]] = {
+            "nats-server": [psutil.Process(self.nats.child.pid)],
+            "postgres": [psutil.Process(self.postgres.child.pid)],
+        }
+        found["postgres"] += found["postgres"][0].children(recursive=True)
+        children = psutil.Process(self._process.pid).children(recursive=True)
+        for process in [*children, *(psutil.Process(each.pid) for each in self.more)]:
+            module = next((each for each in MODULES if each in process.cmdline()), None)
+            if module is not None:
+                found.setdefault(module.rpartition(".")[2], []).append(process)
+        return found
+
+    def cpu_s(self) -> dict[str, float]:
+        """Seconds of processor time that each kind of process has used so far."""
+        return {name: sum(map(_cpu_s, processes)) for name, processes in self.processes().items()}
+
+    def rss_mb(self) -> dict[str, float]:
+        """Memory of the largest process of each kind, in MB."""
+        return {
+            name: max(each.memory_info().rss for each in processes) / 1e6
+            for name, processes in self.processes().items()
+        }
+
+    async def stop(self) -> None:
+        """Stops the suite in order."""
+        for process in (*self.more, self._process):
+            process.send_signal(signal.SIGINT)
+        for process in (*self.more, self._process):
+            await asyncio.to_thread(process.wait, STOP_DEADLINE_S)
+
+
+@asynccontextmanager
+async def running_suite(**settings: str) -> AsyncIterator[Suite]:
+    """Starts PostgreSQL, nats-server and the suite on them, durable as they are shipped. `settings` are variables."""
+    with tempfile.TemporaryDirectory(prefix="leadscore-bench-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)  # noqa: ASYNC240 - PostgreSQL's own account passes through
+        postgres, nats = Postgres(folder / "postgres"), NatsServer(folder / "nats")
+        await asyncio.gather(postgres.start(), nats.start())
         ports = {f"LEADSCORE_{name}_PORT": "0" for name in ("GATEWAY", "INGEST", "SCORER", "QUERY")}
-        environment = {**os.environ, **ports, "LEADSCORE_DATA_DIR": folder}
-        command = [sys.executable, "-m", "cli", "up"]
-        with (Path(folder) / "up.log").open("wb") as log:
-            suite = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        urls = {"LEADSCORE_DATABASE_URL": postgres.url, "LEADSCORE_NATS_URL": nats.url, "LEADSCORE_DATA_DIR": name}
+        with (folder / "up.log").open("wb") as log:
+            command = [sys.executable, "-m", "cli", "up"]
+            environment = {**os.environ, **ports, **urls, **settings}
+            process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)  # noqa: ASYNC220
+        suite = Suite(process, folder, postgres, nats)
         try:
-            yield _doors(Path(folder), suite)
+            await suite.ready()
+            yield suite
         finally:
-            suite.send_signal(signal.SIGINT)
-            suite.wait(STOP_DEADLINE_S)
+            await suite.stop()
+            await asyncio.gather(postgres.stop(), nats.stop())
 
 
-def _doors(folder: Path, suite: "subprocess.Popen[bytes]") -> dict[str, str]:
-    deadline = time.monotonic() + START_DEADLINE_S
-    while time.monotonic() < deadline and suite.poll() is None:
-        if (folder / "doors.json").exists():
-            doors: dict[str, str] = json.loads((folder / "doors.json").read_text())
-            return doors
-        time.sleep(LOOK_S)
-    raise SystemExit(f"the suite did not start:\n{(folder / 'up.log').read_text()}")
+def _cpu_s(process: psutil.Process) -> float:
+    try:
+        times = process.cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    return float(times.user + times.system)

@@ -1,0 +1,96 @@
+"""The bound: a loop that does nothing but write the rows of a run to the same tables, as fast as two connections can.
+
+For each batch: which ids are known, COPY of events and ledger, one upsert of the leads, commit. The rows are those that
+the suite has written, read back before; the processes start together and write to a database of their own.
+"""
+
+import asyncio
+import multiprocessing
+import time
+from collections.abc import Sequence
+from multiprocessing.synchronize import Barrier
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from embedded.postgres import Postgres
+from services.scorer import statements
+from services.scorer.prepare import prepare
+from services.shared.settings import Settings
+
+BATCH = 2_000
+CONNECTIONS = 2
+DATABASE = "raw_writer"
+
+Chunk = tuple[list[Any], list[Any], list[Any]]
+
+
+async def raw_events_per_s(postgres: Postgres) -> float:
+    """Events a second of the loop, on the rows that are in the suite's database now."""
+    chunks = await asyncio.to_thread(_chunks, postgres.url)
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
+    url = postgres.url_of(DATABASE)
+    await asyncio.to_thread(prepare, Settings(database_url=url))
+    return await asyncio.to_thread(_race, url, chunks)
+
+
+def _race(url: str, chunks: Sequence[Chunk]) -> float:
+    context = multiprocessing.get_context("spawn")
+    line = context.Barrier(CONNECTIONS + 1)
+    shares = [chunks[number::CONNECTIONS] for number in range(CONNECTIONS)]
+    writers = [context.Process(target=_write_all, args=(url, share, line)) for share in shares]
+    for writer in writers:
+        writer.start()
+    line.wait()
+    started = time.perf_counter()
+    for writer in writers:
+        writer.join()
+    assert all(writer.exitcode == 0 for writer in writers)
+    return sum(len(events) for events, _, _ in chunks) / (time.perf_counter() - started)
+
+
+def _chunks(url: str) -> list[Chunk]:
+    """The rows of the database in the order in which they were written, in batches."""
+    event_columns, ledger_columns = (", ".join(each.columns) for each in (statements.EVENTS, statements.LEDGER))
+    with psycopg.connect(url) as connection:
+        events = connection.execute(f"SELECT {event_columns} FROM events ORDER BY ctid").fetchall()
+        ledger: dict[str, list[Any]] = {}
+        for row in connection.execute(f"SELECT {ledger_columns} FROM ledger"):
+            ledger.setdefault(row[7], []).append(_storable(row))
+        names = ", ".join(statements.LEAD_COLUMNS)
+        leads = {row[1]: _storable(row) for row in connection.execute(f"SELECT {names} FROM leads")}
+    chunks = []
+    for start in range(0, len(events), BATCH):
+        of_chunk = [_storable(row) for row in events[start : start + BATCH]]
+        changes = [change for event in of_chunk for change in ledger.get(event[1], ())]
+        touched = sorted({event[2] for event in of_chunk})
+        chunks.append((of_chunk, changes, [leads[lead] for lead in touched]))
+    return chunks
+
+
+def _storable(row: Sequence[Any]) -> tuple[Any, ...]:
+    return tuple(psycopg.types.json.Jsonb(value) if isinstance(value, dict | list) else value for value in row)
+
+
+def _write_all(url: str, chunks: Sequence[Chunk], line: Barrier) -> None:
+    with psycopg.connect(url) as connection:
+        connection.execute(statements.CREATE_STAGING)
+        connection.commit()
+        line.wait()
+        for events, ledger, leads in chunks:
+            known = [events[0][0], [event[1] for event in events]]
+            connection.execute(statements.LOAD_STANDING, known, binary=True).fetchall()
+            _copy(connection, statements.EVENTS, events)
+            _copy(connection, statements.LEDGER, ledger)
+            _copy(connection, statements.BATCH_LEADS, leads)
+            connection.execute(statements.UPSERT_LEADS)
+            connection.commit()
+
+
+def _copy(connection: psycopg.Connection[Any], table: statements.Target, rows: Sequence[Any]) -> None:
+    with connection.cursor().copy(table.copy) as copy:
+        copy.set_types(table.types)
+        for row in rows:
+            copy.write_row(row)

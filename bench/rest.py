@@ -1,0 +1,63 @@
+"""Events a second over REST (`:batch` of 500, NDJSON upload), against the gRPC stream of the same run."""
+
+import json
+import time
+
+import httpx
+
+from bench.load import BATCH, events
+from bench.outcome import Outcome
+from bench.scored import last_announced
+from bench.suite import Suite, running_suite
+from bench.throughput import events_per_s
+
+EVENTS = 100_000
+QUICK_EVENTS = 30_000
+TIMEOUT_S = 120.0
+
+
+async def measure(quick: bool) -> dict[str, Outcome]:
+    """The batches are the figure."""
+    number = QUICK_EVENTS if quick else EVENTS
+    async with running_suite() as suite:
+        address = f"http://{suite.doors['gateway']}"
+        async with httpx.AsyncClient(base_url=address, timeout=TIMEOUT_S) as client:
+            against = await events_per_s(suite, number, seed=1)
+            batched = await _batches(suite, client, number)
+            uploaded = await _upload(client, number)
+    details = {"NDJSON upload, events/s": round(uploaded)}
+    return {"rest": Outcome(batched, against, "events/s", more_is_better=True, details=details)}
+
+
+async def _batches(suite: Suite, client: httpx.AsyncClient, number: int) -> float:
+    rows = _rows(number, 2)
+    bodies = [json.dumps({"events": rows[start : start + BATCH]}) for start in range(0, number, BATCH)]
+    started, tokens = time.perf_counter(), []
+    for body in bodies:
+        answer = await client.post("/v1/events:batch", content=body, headers={"content-type": "application/json"})
+        tokens.append(answer.raise_for_status().json()["consistencyToken"])
+    await last_announced(suite, tokens)
+    return number / (time.perf_counter() - started)
+
+
+async def _upload(client: httpx.AsyncClient, number: int) -> float:
+    lines = "".join(json.dumps(row) + "\n" for row in _rows(number, 3)).encode()
+    started = time.perf_counter()
+    sent = await client.post("/v1/events:upload", files={"file": ("events.ndjson", lines, "application/x-ndjson")})
+    path = f"/v1/imports/{sent.raise_for_status().json()['importId']}"
+    while (await client.get(path)).json().get("state") != "DONE":
+        pass
+    return number / (time.perf_counter() - started)
+
+
+def _rows(number: int, seed: int) -> list[dict[str, str]]:
+    return [
+        {
+            "eventId": event.event_id,
+            "leadId": event.lead_id,
+            "type": event.type,
+            "source": event.source,
+            "occurredAt": event.occurred_at.ToJsonString(),
+        }
+        for event in events(number, seed)
+    ]
