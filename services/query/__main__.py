@@ -23,7 +23,7 @@ CONNECTIONS_MAX = 10
 
 async def start(settings: Settings, stack: AsyncExitStack, process: Process) -> None:
     """Starts the parts of query."""
-    connecting = database.connect(settings, name="query", connections_max=CONNECTIONS_MAX, read_only=True)
+    connecting = database.connect(settings, name="leadscore-query", connections_max=CONNECTIONS_MAX, read_only=True)
     engine = await stack.enter_async_context(connecting)
     bus = await stack.enter_async_context(stream.connect(settings, "query", process.stream_lost))
     caught_up = CaughtUp(engine)

@@ -15,7 +15,7 @@ from services.scorer.announcer import Announcer
 from services.scorer.consumer import Consumer
 from services.scorer.operations import Operations
 from services.scorer.overrides import Overrides
-from services.scorer.ownership import Ownership
+from services.scorer.ownership import Ownership, application_name
 from services.scorer.progress import Progress
 from services.scorer.quarantine import Quarantine
 from services.scorer.service import SERVICE_NAME, Rooms, ScorerService
@@ -32,15 +32,18 @@ from services.shared.settings import Settings
 
 CONNECTIONS_MAX = 8
 """One writes, one keeps the leases, the rest answer questions."""
+HOST_LENGTH_MAX = 24
+"""So much of the host's name is in a scorer's id: PostgreSQL cuts the names of connections at 63 bytes."""
 YOUNG_OBJECTS_MAX = 1_000_000
 """More than the batches under way hold together, so that the collector does not look at each of them in vain."""
 
 
 async def start(settings: Settings, stack: AsyncExitStack, process: Process, clock: Clock | None = None) -> None:
     """Starts the parts of the scorer; tests bring a clock that they can move."""
-    scorer_id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+    scorer_id = f"{socket.gethostname()[:HOST_LENGTH_MAX]}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
     clock = clock or SystemClock()
-    engine = await stack.enter_async_context(database.connect(settings, name="scorer", connections_max=CONNECTIONS_MAX))
+    connecting = database.connect(settings, name=application_name(scorer_id), connections_max=CONNECTIONS_MAX)
+    engine = await stack.enter_async_context(connecting)
     bus = await stack.enter_async_context(stream.connect(settings, "scorer", process.stream_lost))
     announcer = Announcer(bus, engine, scorer_id)
     ownership = Ownership(engine, scorer_id, settings.partitions)

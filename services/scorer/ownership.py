@@ -24,6 +24,13 @@ SHOW_LIFE = text(
     "INSERT INTO scorers (scorer_id, alive_until) VALUES (:me, now() + make_interval(secs => :lease)) "
     "ON CONFLICT (scorer_id) DO UPDATE SET alive_until = excluded.alive_until"
 )
+EVICT_DEAD = text(
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity JOIN scorers "
+    "ON application_name = :prefix || scorer_id AND alive_until < now() AND scorer_id <> :me "
+    "WHERE datname = current_database() AND usename = current_user"
+)
+"""Ends what a scorer that was paused has begun. No timeout of PostgreSQL does it in the middle of a COPY, and what is
+locked there would be locked for all as long as the scorer sleeps."""
 FORGET_DEAD = text("DELETE FROM scorers WHERE alive_until < now() - interval '1 minute'")
 COUNT_ALIVE = text("SELECT count(*) FROM scorers WHERE alive_until > now()")
 CREATE_PARTITIONS = text(
@@ -47,6 +54,11 @@ LEAVE_LIFE = text("DELETE FROM scorers WHERE scorer_id = :me")
 DATABASE_AWAY = (OperationalError, InterfaceError, DBAPIError, PoolTimeoutError, OSError)
 
 logger = logging.getLogger(__name__)
+
+
+def application_name(scorer_id: str) -> str:
+    """The name by which the database knows a scorer's connections."""
+    return f"leadscore-scorer-{scorer_id}"
 
 
 class Ownership:
@@ -96,6 +108,7 @@ class Ownership:
     async def _round(self, connection: AsyncConnection) -> dict[int, int]:
         me = {"me": self._scorer_id, "lease": LEASE_S}
         await connection.execute(SHOW_LIFE, me)
+        await connection.execute(EVICT_DEAD, {**me, "prefix": application_name("")})
         await connection.execute(FORGET_DEAD)
         alive = (await connection.execute(COUNT_ALIVE)).scalar_one()
         held = {row.partition: row.epoch for row in await connection.execute(RENEW, me)}

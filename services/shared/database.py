@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
-from sqlalchemy import make_url, text
+from sqlalchemy import QueuePool, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -22,6 +22,8 @@ IDLE_TIMEOUT_MS = 5_000
 TCP_TIMEOUT_MS = 10_000
 ANSWER_TIMEOUT_S = 5.0
 """A database that takes longer to say that it is there is not."""
+RETURN_TIMEOUT_S = 5.0
+"""What a cancelled user of a connection may take to give it back."""
 
 SERVER_VERSION_MIN = 150_000
 
@@ -43,7 +45,7 @@ async def connect(
 ) -> AsyncIterator[AsyncEngine]:
     """A pool of connections. Raises SettingError if the database cannot be used."""
     options = {
-        "application_name": f"leadscore-{name}",
+        "application_name": name,
         "statement_timeout": STATEMENT_TIMEOUT_MS,
         "lock_timeout": LOCK_TIMEOUT_MS,
         "idle_in_transaction_session_timeout": IDLE_TIMEOUT_MS,
@@ -66,8 +68,21 @@ async def connect(
         await _check(engine)
         yield engine
     finally:
+        await _all_returned(engine)
         with contextlib.suppress(DBAPIError):
             await engine.dispose()
+
+
+async def _all_returned(engine: AsyncEngine) -> None:
+    """Waits until nobody uses a connection. One that a cancelled user gives back to a pool that is gone stays open."""
+    pool, returned = engine.sync_engine.pool, asyncio.Event()
+    assert isinstance(pool, QueuePool)
+    event.listen(pool, "checkin", lambda *_: returned.set())
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(RETURN_TIMEOUT_S):
+            while pool.checkedout():
+                await returned.wait()
+                returned.clear()
 
 
 async def _check(engine: AsyncEngine) -> None:
