@@ -71,13 +71,9 @@ def follow(suite: Suite, request: query.WatchScoresRequest) -> Iterator[score_pb
                 yield from _messages(suite, channel, request, wait_for_ready=was_live)
         except grpc.RpcError as error:
             failed: Any = error
-            if request.resume_token and failed.code() == grpc.StatusCode.OUT_OF_RANGE:
-                request.resume_token = ""
-                yield "changes were missed: this was away for too long"
-            elif failed.code() not in PASSING or not (was_live or request.resume_token):
+            if failed.code() not in PASSING or not (was_live or request.resume_token):
                 raise
-            else:
-                yield AWAY
+            yield AWAY
         was_live = True
         time.sleep(RECONNECT_S)
 

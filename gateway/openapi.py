@@ -124,8 +124,6 @@ class _Writer:
             found += ["413", "415"]
         if any(code in self._comments.get(route.method.full_name, "") for code in ("FAILED_PRECONDITION", "ABORTED")):
             found.append("409")
-        if route.is_resumable:
-            found.append("410")
         return sorted(found)
 
     def _parameters(self, route: Route) -> list[dict[str, Any]]:

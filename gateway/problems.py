@@ -17,7 +17,6 @@ from services.shared.errors import FieldViolation, InvalidRequest
 STATUSES = {
     grpc.StatusCode.INVALID_ARGUMENT: HTTPStatus.BAD_REQUEST,
     grpc.StatusCode.FAILED_PRECONDITION: HTTPStatus.CONFLICT,
-    grpc.StatusCode.OUT_OF_RANGE: HTTPStatus.GONE,
     grpc.StatusCode.UNAUTHENTICATED: HTTPStatus.UNAUTHORIZED,
     grpc.StatusCode.PERMISSION_DENIED: HTTPStatus.FORBIDDEN,
     grpc.StatusCode.NOT_FOUND: HTTPStatus.NOT_FOUND,
@@ -28,7 +27,7 @@ STATUSES = {
     grpc.StatusCode.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
     grpc.StatusCode.DEADLINE_EXCEEDED: HTTPStatus.GATEWAY_TIMEOUT,
 }
-"""From gRPC codes to HTTP; any other is the suite's own fault. OUT_OF_RANGE is a token that is no longer kept."""
+"""From gRPC codes to HTTP; any other is the suite's own fault."""
 
 REASONS = {
     HTTPStatus.BAD_REQUEST: "INVALID_REQUEST",

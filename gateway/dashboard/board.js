@@ -76,7 +76,6 @@ async function watch() {
     const resume = state.lastEventId ? { "last-event-id": state.lastEventId } : {};
     const response = await fetch("/v1/scores:watch", { headers: { ...headers(), ...resume } });
     if (response.status === 401) { connection("lost", "a key is needed"); askForKey(); return; }
-    if (response.status === 410) state.lastEventId = "";
     if (!response.ok) throw new Error((await response.json()).detail);
     connection("live", "live");
     refresh();

@@ -10,7 +10,6 @@ LeadscoreError
 │   ├── FailedPrecondition  FAILED_PRECONDITION: it is in no state for that; a repeat will not help
 │   ├── EditedMeanwhile     ABORTED: it was changed by somebody else; read it again
 │   ├── TooMany             RESOURCE_EXHAUSTED: there are as many of them as there may be
-│   ├── TokenExpired        OUT_OF_RANGE: what the token stands for is no longer kept
 │   ├── NotCaughtUp         DEADLINE_EXCEEDED: the scorer has not got to the consistency token
 │   ├── TimedOut            DEADLINE_EXCEEDED: the call took longer than any call may
 │   ├── StreamFull          RESOURCE_EXHAUSTED with a retry delay: nothing was accepted
@@ -100,12 +99,6 @@ class TooMany(CallerError):
     """There are as many of them as there may be."""
 
     reason = "TOO_MANY"
-
-
-class TokenExpired(CallerError):
-    """What the token stands for is no longer kept."""
-
-    reason = "TOKEN_EXPIRED"
 
 
 class NotCaughtUp(CallerError):

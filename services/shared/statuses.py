@@ -21,7 +21,6 @@ CODES: dict[type[errors.CallerError], int] = {
     errors.FailedPrecondition: code_pb2.FAILED_PRECONDITION,
     errors.EditedMeanwhile: code_pb2.ABORTED,
     errors.TooMany: code_pb2.RESOURCE_EXHAUSTED,
-    errors.TokenExpired: code_pb2.OUT_OF_RANGE,
     errors.NotCaughtUp: code_pb2.DEADLINE_EXCEEDED,
     errors.TimedOut: code_pb2.DEADLINE_EXCEEDED,
     errors.StreamFull: code_pb2.RESOURCE_EXHAUSTED,

@@ -19,7 +19,7 @@ from rich.console import Console
 from cli import watch
 from cli.client import Suite
 from cli.doors import Doors
-from services.shared.errors import FieldViolation, InvalidRequest, NotFound, TokenExpired, Unauthenticated, Unavailable
+from services.shared.errors import FieldViolation, InvalidRequest, NotFound, Unauthenticated, Unavailable
 from services.shared.settings import Settings
 from tests.rpc.fake_services import FakeServices, Terminal, cells, served
 
@@ -283,20 +283,23 @@ async def test_a_watch_goes_on_behind_the_last_update_when_the_service_is_back()
 
 
 @pytest.mark.usefixtures("at_once")
-async def test_a_watch_that_was_away_for_too_long_says_so_and_begins_anew() -> None:
+async def test_a_watch_that_was_away_for_too_long_says_so_and_goes_on_with_the_leads_as_they_are() -> None:
     services = FakeServices()
     async with served(services) as port:
         following = Following(f"127.0.0.1:{port}")
         services.updates.put_nowait(message("t1", "a", 5))
         assert [await following.step(), (await following.step()).lead_id] == [watch.LIVE, "a"]
-        services.updates.put_nowait(TokenExpired("no longer kept"))
-        assert "missed" in await following.step()
-        services.updates.put_nowait(message("t9"))
-        assert await following.step() == watch.LIVE
-        assert services.requests[-1].resume_token == ""
-        services.updates.put_nowait(grpc.StatusCode.UNAUTHENTICATED)
-        with pytest.raises(grpc.RpcError):
-            await following.step()
+        services.updates.put_nowait(grpc.StatusCode.UNAVAILABLE)
+        assert await following.step() == watch.AWAY
+        for lead_id in ("a", "b"):
+            services.updates.put_nowait(
+                query.WatchScoresResponse(resume_token="t1", update=update(lead_id, 9), snapshot=True)
+            )
+        services.updates.put_nowait(message("t9", "a", 10))
+        assert [await following.step(), await following.step()] == [watch.LIVE, watch.MISSED]
+        assert services.requests[-1].resume_token == "t1"
+        assert [(await following.step()).score for _ in range(3)] == [9, 9, 10]
+        assert following.request.resume_token == "t9"
 
 
 async def test_a_watch_that_is_refused_at_first_ends_with_a_sentence(terminal: Terminal) -> None:

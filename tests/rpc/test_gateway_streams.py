@@ -15,7 +15,7 @@ from leadscore.query.v1 import query_service_pb2 as query
 from leadscore.score.v1 import score_pb2
 
 from gateway import streaming
-from services.shared.errors import TokenExpired, Unauthenticated, Unavailable
+from services.shared.errors import TooMany, Unauthenticated, Unavailable
 from tests.rpc.fake_services import FakeServices, client_of, gateway_to, served
 
 PATH = "/v1/scores:watch"
@@ -100,9 +100,9 @@ async def test_a_stream_is_open_before_anything_happens(
     monkeypatch.setattr(streaming, "OPENING_WAIT_S", 0.05)
     async with watching(client) as stream:
         assert await anext(stream) == "retry: 1000\n: connected"
-        services.updates.put_nowait(TokenExpired("too old"))
+        services.updates.put_nowait(TooMany("as many watch as can"))
         kind, _, data = (await anext(stream)).partition("\n")
-        assert kind == "event: error" and json.loads(data.removeprefix("data: "))["reason"] == "TOKEN_EXPIRED"
+        assert kind == "event: error" and json.loads(data.removeprefix("data: "))["reason"] == "TOO_MANY"
         assert [block async for block in stream] == [], "after an error the stream ends"
 
 
@@ -129,7 +129,7 @@ async def test_a_stream_is_resumed_by_its_token(
 
 @pytest.mark.parametrize(
     ("error", "status"),
-    [(Unauthenticated("a key is needed"), 401), (TokenExpired("too old"), 410), (Unavailable("away"), 503)],
+    [(Unauthenticated("a key is needed"), 401), (TooMany("as many watch as can"), 429), (Unavailable("away"), 503)],
     ids=str,
 )
 async def test_an_error_at_the_start_is_a_plain_problem(
