@@ -54,6 +54,20 @@ class IngestService(ingest_service_pb2_grpc.IngestServiceServicer):
             event_id=fact.event.event_id, outcome=_outcome(fact), consistency_token=token
         )
 
+    async def UpsertLeads(self, request: contract.UpsertLeadsRequest, context: Context) -> contract.UpsertLeadsResponse:
+        """Publishes several changes of profiles and answers each."""
+        now_us = self._clock.now_us()
+        violations = _field_violations(request, "leads")
+        changes = [_about_a_lead(each, "profile", each.profile) for each in request.leads]
+        for index, (lead, change) in enumerate(zip(request.leads, changes, strict=True)):
+            if index not in violations and (
+                found := profile_violations(lead.profile) or event_violations(change, now_us, "profile")
+            ):
+                violations[index] = found
+        facts = identify(_good(changes, violations), now_us, idempotency_key(context.invocation_metadata()))
+        token = await self._publish(facts, stream_pb2.FACT_KIND_PROFILE, now_us)
+        return contract.UpsertLeadsResponse(**_results(changes, violations, facts), consistency_token=token)
+
     async def SetLeadStatus(
         self, request: contract.SetLeadStatusRequest, context: Context
     ) -> contract.SetLeadStatusResponse:
@@ -95,7 +109,7 @@ class IngestService(ingest_service_pb2_grpc.IngestServiceServicer):
             ])  # fmt: skip
         facts = identify(_good(request.events, violations), now_us, idempotency_key(context.invocation_metadata()))
         token = await self._publish(facts, stream_pb2.FACT_KIND_EVENT, now_us)
-        return _results(request.events, violations, facts, token)
+        return contract.PublishEventsResponse(**_results(request.events, violations, facts), consistency_token=token)
 
     async def StreamEvents(
         self, request_iterator: AsyncIterator[contract.StreamEventsRequest], context: Context
@@ -162,30 +176,37 @@ def _struct(**values: str) -> Struct:
 
 def _check_each(request: Any, events: Sequence[event_pb2.Event], now_us: int) -> Violations:
     """The violations of each bad event by its index. Raises InvalidRequest if the request as a whole is wrong."""
-    violations: Violations = {}
-    of_request = []
-    for each in violations_of(request):
-        head, bracket, rest = each.field.partition("[")
-        if head != "events" or not bracket:
-            of_request.append(each)
-            continue
-        number, _, field = rest.partition("]")
-        violations.setdefault(int(number), []).append(FieldViolation(field.lstrip("."), each.description))
-    if of_request:
-        raise InvalidRequest(of_request)
+    violations = _field_violations(request, "events")
     for index, event in enumerate(events):
         if found := event_violations(event, now_us):
             violations.setdefault(index, []).extend(found)
     return dict(sorted(violations.items()))
 
 
+def _field_violations(request: Any, items: str) -> Violations:
+    """What the field rules find wrong with each of the items of a request, which are in its field of that name. Raises
+    InvalidRequest if the request as a whole is wrong.
+    """
+    violations: Violations = {}
+    of_request = []
+    for each in violations_of(request):
+        head, bracket, rest = each.field.partition("[")
+        if head != items or not bracket:
+            of_request.append(each)
+            continue
+        number, _, field = rest.partition("]")
+        violations.setdefault(int(number), []).append(FieldViolation(field.lstrip("."), each.description))
+    if of_request:
+        raise InvalidRequest(of_request)
+    return violations
+
+
 def _good(events: Sequence[event_pb2.Event], violations: Violations) -> Iterable[tuple[int, event_pb2.Event]]:
     return ((index, event) for index, event in enumerate(events) if index not in violations)
 
 
-def _results(
-    events: Sequence[event_pb2.Event], violations: Violations, facts: Sequence[Fact], token: str
-) -> contract.PublishEventsResponse:
+def _results(events: Sequence[event_pb2.Event], violations: Violations, facts: Sequence[Fact]) -> dict[str, Any]:
+    """What became of each, and the sums, as the fields of an answer."""
     by_index = {fact.index: fact for fact in facts}
     results = []
     for index, event in enumerate(events):
@@ -195,13 +216,12 @@ def _results(
             found, outcome = [], _outcome(by_index[index])
         results.append(contract.EventResult(event_id=event.event_id, outcome=outcome, violations=_translate(found)))
     duplicates = sum(fact.duplicate for fact in facts)
-    return contract.PublishEventsResponse(
-        results=results,
-        accepted=len(facts) - duplicates,
-        duplicates=duplicates,
-        rejected=len(violations),
-        consistency_token=token,
-    )
+    return {
+        "results": results,
+        "accepted": len(facts) - duplicates,
+        "duplicates": duplicates,
+        "rejected": len(violations),
+    }
 
 
 def _outcome(fact: Fact) -> contract.Outcome.ValueType:

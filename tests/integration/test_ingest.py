@@ -71,6 +71,30 @@ async def test_each_event_of_a_batch_is_answered_and_bad_ones_do_not_hold_up_the
     assert [each.field for each in answer.results[4].violations] == ["type"]
 
 
+async def test_each_profile_of_a_batch_is_answered_and_bad_ones_do_not_hold_up_the_others(suite: Suite) -> None:
+    def change(event_id: str, lead_id: str = "ada", **profile: Any) -> contract.UpsertLeadRequest:
+        found = contract.UpsertLeadRequest(event_id=event_id, lead_id=lead_id)
+        found.profile.update(profile)
+        return found
+
+    leads = [
+        change("p1", budget=5),
+        change("p2", "", budget=5),
+        change("p1", budget=5),
+        change("p3"),
+        change("p4", a="\0"),
+    ]
+    answer = await suite.ingest.UpsertLeads(contract.UpsertLeadsRequest(leads=leads))
+    assert [contract.Outcome.Name(each.outcome).removeprefix("OUTCOME_") for each in answer.results] == [
+        "ACCEPTED", "REJECTED", "DUPLICATE", "REJECTED", "REJECTED",
+    ]  # fmt: skip
+    assert (answer.accepted, answer.duplicates, answer.rejected) == (1, 1, 3)
+    wrong = [[each.field for each in result.violations] for result in answer.results]
+    assert wrong == [[], ["lead_id"], [], ["profile"], ["profile.a"]]
+    alone = await suite.ingest.UpsertLead(leads[0])
+    assert alone.consistency_token == answer.consistency_token, "one change and several are put down in the same way"
+
+
 async def test_all_or_nothing_refuses_the_whole_batch_with_the_index_and_publishes_nothing(suite: Suite) -> None:
     request = contract.PublishEventsRequest(events=[event("e1"), event("e2", lead_id="")], all_or_nothing=True)
     with pytest.raises(aio.AioRpcError) as caught:

@@ -84,6 +84,7 @@ class FakeIngest(ingest_service_pb2_grpc.IngestServiceServicer):
 
     PublishEvents = PublishEvent
     UpsertLead = PublishEvent
+    UpsertLeads = PublishEvent
     SetLeadStatus = PublishEvent
     AssignLead = PublishEvent
     AddNote = PublishEvent
