@@ -7,7 +7,8 @@ the suite has written, read back before; the processes start together and write 
 import asyncio
 import multiprocessing
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from multiprocessing.synchronize import Barrier
 from typing import Any
 
@@ -16,7 +17,9 @@ from psycopg import sql
 
 from embedded.postgres import Postgres
 from services.scorer import statements
+from services.scorer.binary import array, jsonb, moment
 from services.scorer.prepare import prepare
+from services.shared.clock import to_us
 from services.shared.settings import Settings
 
 BATCH = 2_000
@@ -52,26 +55,40 @@ def _race(url: str, chunks: Sequence[Chunk]) -> float:
 
 
 def _chunks(url: str) -> list[Chunk]:
-    """The rows of the database in the order in which they were written, in batches."""
-    event_columns, ledger_columns = (", ".join(each.columns) for each in (statements.EVENTS, statements.LEDGER))
+    """The rows of the database in the order in which they were written, in batches, as they go over the wire."""
     with psycopg.connect(url) as connection:
-        events = connection.execute(f"SELECT {event_columns} FROM events ORDER BY ctid").fetchall()
+        events = _rows(connection, statements.EVENTS, "ORDER BY ctid")
         ledger: dict[str, list[Any]] = {}
-        for row in connection.execute(f"SELECT {ledger_columns} FROM ledger"):
-            ledger.setdefault(row[7], []).append(_storable(row))
-        names = ", ".join(statements.LEAD_COLUMNS)
-        leads = {row[1]: _storable(row) for row in connection.execute(f"SELECT {names} FROM leads")}
+        for row in _rows(connection, statements.LEDGER):
+            ledger.setdefault(row[7], []).append(row)
+        leads = {row[1]: row for row in _rows(connection, statements.LEADS)}
     chunks = []
     for start in range(0, len(events), BATCH):
-        of_chunk = [_storable(row) for row in events[start : start + BATCH]]
+        of_chunk = events[start : start + BATCH]
         changes = [change for event in of_chunk for change in ledger.get(event[1], ())]
         touched = sorted({event[2] for event in of_chunk})
         chunks.append((of_chunk, changes, [leads[lead] for lead in touched]))
     return chunks
 
 
-def _storable(row: Sequence[Any]) -> tuple[Any, ...]:
-    return tuple(psycopg.types.json.Jsonb(value) if isinstance(value, dict | list) else value for value in row)
+def _rows(connection: psycopg.Connection[Any], table: statements.Target, order: str = "") -> list[tuple[Any, ...]]:
+    makers = [WIRE.get(kind, _as_it_is) for kind in table.kinds]
+    found = connection.execute(f"SELECT {', '.join(table.columns)} FROM {table.name} {order}")
+    return [
+        tuple([None if value is None else make(value) for make, value in zip(makers, row, strict=True)])
+        for row in found
+    ]
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _moment(value: datetime) -> int:
+    return moment(to_us(value))
+
+
+WIRE: dict[str, Callable[[Any], Any]] = {"timestamptz": _moment, "jsonb": jsonb}
 
 
 def _write_all(url: str, chunks: Sequence[Chunk], line: Barrier) -> None:
@@ -80,17 +97,17 @@ def _write_all(url: str, chunks: Sequence[Chunk], line: Barrier) -> None:
         connection.commit()
         line.wait()
         for events, ledger, leads in chunks:
-            known = [events[0][0], [event[1] for event in events]]
+            known = {"tenant_id": events[0][0], "event_ids": array("text", [event[1] for event in events])}
             connection.execute(statements.LOAD_STANDING, known, binary=True).fetchall()
             _copy(connection, statements.EVENTS, events)
             _copy(connection, statements.LEDGER, ledger)
-            _copy(connection, statements.BATCH_LEADS, leads)
-            connection.execute(statements.UPSERT_LEADS)
+            _copy(connection, statements.LEADS, leads)
+            connection.execute(statements.LEADS.move)
             connection.commit()
 
 
 def _copy(connection: psycopg.Connection[Any], table: statements.Target, rows: Sequence[Any]) -> None:
     with connection.cursor().copy(table.copy) as copy:
-        copy.set_types(table.types)
+        copy.set_types(table.wire_types)
         for row in rows:
             copy.write_row(row)

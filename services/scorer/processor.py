@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import struct
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import psycopg
@@ -20,7 +21,7 @@ POISON_MAX = 100
 """Facts that one process may set apart as impossible to process. More than that is no bad fact but a bad release: the
 process stops, and the facts stay in the stream."""
 
-POISON = (psycopg.DatabaseError, ArithmeticError, LookupError, TypeError, ValueError)
+POISON = (psycopg.DatabaseError, struct.error, ArithmeticError, LookupError, TypeError, ValueError)
 """What a fact that cannot be processed raises, wherever on its way; a database that is away is no fact's fault."""
 NOT_POISON = (psycopg.OperationalError, psycopg.errors.UniqueViolation)
 

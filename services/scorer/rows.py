@@ -1,8 +1,8 @@
 """What is written to each table, as rows."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any
@@ -12,6 +12,7 @@ from psycopg.types.json import Jsonb
 
 from services.scorer import statements
 from services.scorer.batches import Unreadable
+from services.scorer.binary import jsonb, moment
 from services.scorer.effects import Conflict, Effects, LeadKey
 from services.scorer.lead_state import dump_lead
 from services.scorer.scoring.evaluation import changes_at_us
@@ -20,7 +21,8 @@ from services.scorer.scoring.thresholds import Crossing
 from services.scorer.wire import Incoming
 from services.shared.clock import to_datetime
 
-FIRST_DAY = date(1970, 1, 1)
+FIRST_DAY = 10_957
+"""PostgreSQL counts days from the year 2000, the rest of the suite from 1970."""
 
 REASON_CONFLICT = 1
 REASON_POISON = 2
@@ -34,9 +36,15 @@ class Written:
     events: list[tuple[Any, ...]]
     ledger: list[tuple[Any, ...]]
     leads: list[tuple[Any, ...]]
-    sums: list[tuple[str, list[tuple[Any, ...]]]]
+    sums: list[tuple[statements.Bulk, list[tuple[Any, ...]]]]
     quarantine: list[list[Any]]
     import_counts: list[tuple[Any, ...]]
+
+    @property
+    def tables(self) -> list[tuple[statements.Target, list[tuple[Any, ...]]]]:
+        """What goes into the largest tables."""
+        found = (statements.EVENTS, self.events), (statements.LEDGER, self.ledger), (statements.LEADS, self.leads)
+        return [(table, rows) for table, rows in found if rows]
 
     @property
     def rows(self) -> int:
@@ -48,13 +56,13 @@ def written(effects: Effects, now_us: int) -> Written:
     """What the effects of a batch write. Rows of one table are in one order for all scorers: two that write the same
     ones wait for each other, never in a circle.
     """
-    now = to_datetime(now_us)
+    now, moment_now = to_datetime(now_us), moment(now_us)
     events = sorted(effects.events, key=lambda incoming: (incoming.tenant_id, incoming.fact.event_id))
     return Written(
         events=[event_row(incoming) for incoming in events],
-        ledger=[ledger_row(tenant_id, change, now) for tenant_id, change in effects.changes],
+        ledger=[ledger_row(tenant_id, change, moment_now) for tenant_id, change in effects.changes],
         leads=[
-            lead_row(key, effects.partitions[key], folding, now)
+            lead_row(key, effects.partitions[key], folding, moment_now)
             for key, folding in sorted(effects.foldings.items(), key=itemgetter(0))
         ],
         sums=[(statement, found) for statement, found in sums(effects) if found],
@@ -65,8 +73,8 @@ def written(effects: Effects, now_us: int) -> Written:
     )
 
 
-def jsonb(value: Any) -> Jsonb:
-    """A value for a JSONB column."""
+def document(value: Any) -> Jsonb:
+    """A value for a JSONB column of a statement over one row."""
     return Jsonb(value, dumps=msgspec.json.encode)
 
 
@@ -75,17 +83,17 @@ def event_row(incoming: Incoming) -> tuple[Any, ...]:
     fact = incoming.fact
     properties = jsonb(fact.properties) if fact.properties is not None else None
     return (
-        incoming.tenant_id, fact.event_id, fact.lead_id, fact.type, to_datetime(fact.occurred_us),
-        to_datetime(incoming.received_us), fact.source, properties, incoming.digest,
+        incoming.tenant_id, fact.event_id, fact.lead_id, fact.type, moment(fact.occurred_us),
+        moment(incoming.received_us), fact.source, properties, incoming.digest,
     )  # fmt: skip
 
 
-def ledger_row(tenant_id: str, change: Change, now: datetime) -> tuple[Any, ...]:
+def ledger_row(tenant_id: str, change: Change, now: int) -> tuple[Any, ...]:
     """A change of a score."""
     fact, score = change.fact, change.after.score
     event_id, event_type, occurred_at = "", "", None
     if fact is not None:
-        event_id, occurred_at = fact.event_id, to_datetime(fact.occurred_us)
+        event_id, occurred_at = fact.event_id, moment(fact.occurred_us)
         event_type = fact.type if fact.is_event else ""
     return (
         tenant_id, change.lead_id, change.version, score - change.score_before, change.score_before, score,
@@ -94,16 +102,15 @@ def ledger_row(tenant_id: str, change: Change, now: datetime) -> tuple[Any, ...]
     )  # fmt: skip
 
 
-def contributions_of(change: Change) -> Jsonb:
+def contributions_of(change: Change) -> bytes:
     """What the lines gave to a change, as it is stored."""
     return _contributions(tuple([(each.rule, each.count, each.points) for each in change.contributions]))
 
 
 @lru_cache(maxsize=10_000)
-def _contributions(lines: tuple[tuple[str, int, float], ...]) -> Jsonb:
+def _contributions(lines: tuple[tuple[str, int, float], ...]) -> bytes:
     """Most changes are like others: the same rule for the same points."""
-    encoded = msgspec.json.encode([{"rule": rule, "count": count, "points": points} for rule, count, points in lines])
-    return Jsonb(None, dumps=lambda _: encoded)
+    return jsonb([{"rule": rule, "count": count, "points": points} for rule, count, points in lines])
 
 
 def crossings_of(crossings: Iterable[Crossing]) -> list[dict[str, str]]:
@@ -111,7 +118,7 @@ def crossings_of(crossings: Iterable[Crossing]) -> list[dict[str, str]]:
     return [{"threshold": each.threshold, "before": each.before, "after": each.after} for each in crossings]
 
 
-def lead_row(key: LeadKey, partition: int, folding: Folding, now: datetime) -> tuple[Any, ...]:
+def lead_row(key: LeadKey, partition: int, folding: Folding, now: int) -> tuple[Any, ...]:
     """A lead after a batch."""
     lead = folding.lead
     due_us = changes_at_us(folding.model, lead, lead.evaluated_us)
@@ -122,15 +129,15 @@ def lead_row(key: LeadKey, partition: int, folding: Folding, now: datetime) -> t
     )  # fmt: skip
 
 
-def sums(effects: Effects) -> Iterable[tuple[str, list[tuple[Any, ...]]]]:
+def sums(effects: Effects) -> Iterable[tuple[statements.Bulk, list[tuple[Any, ...]]]]:
     """What a batch changes in the sums over leads: statements, each with its rows, in one order for all scorers."""
     yield statements.ADD_SCORE_COUNTS, [(*key, leads) for key, leads in sorted(effects.score_counts.items()) if leads]
     rollups = [
-        (tenant_id, int(kind), to_datetime(at_us), name, shard, count, total)
+        (tenant_id, kind, moment(at_us), name, shard, count, total)
         for (tenant_id, kind, at_us, name, shard), count, total in effects.rollups.rows()
     ]
     yield statements.ADD_ROLLUPS, rollups
-    days = [(tenant_id, FIRST_DAY + timedelta(day), *rest) for tenant_id, day, *rest in sorted(effects.score_days)]
+    days = [(tenant_id, day - FIRST_DAY, *rest) for tenant_id, day, *rest in sorted(effects.score_days)]
     yield statements.ADD_SCORE_DAYS, days
     yield statements.DELETE_NAMES, sorted(effects.names_lost)
     yield statements.ADD_NAMES, sorted(effects.names_gained)
@@ -140,7 +147,7 @@ def conflict_row(conflict: Conflict, now: datetime) -> list[Any]:
     """A fact whose id was taken."""
     incoming, fact = conflict.incoming, conflict.incoming.fact
     detail = "the event id was taken by an event with other content"
-    properties = jsonb(fact.properties) if fact.properties is not None else None
+    properties = document(fact.properties) if fact.properties is not None else None
     return [
         incoming.tenant_id, fact.event_id, incoming.digest, fact.lead_id, REASON_CONFLICT, detail,
         conflict.standing_lead_id, fact.type, to_datetime(fact.occurred_us), to_datetime(incoming.received_us),
@@ -166,15 +173,10 @@ def unreadable_row(message: Unreadable, now: datetime) -> list[Any]:
     ]  # fmt: skip
 
 
-def columns(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:
-    """Rows as arrays of their columns."""
-    return [list(column) for column in zip(*rows, strict=True)]
-
-
 def storable(text: str) -> str:
     """A text without what PostgreSQL cannot hold."""
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
-def _moment(time_us: int | None) -> datetime | None:
-    return None if time_us is None else to_datetime(time_us)
+def _moment(time_us: int | None) -> int | None:
+    return None if time_us is None else moment(time_us)

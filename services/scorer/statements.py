@@ -1,19 +1,43 @@
 """The statements of the scorer, each with a name and a sentence. Values are always parameters."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from services.scorer.binary import ON_THE_WIRE, Array, arrays
 
 
-class Target:
+class Bulk:
+    """A statement over rows that come as arrays of their columns."""
+
+    def __init__(self, sql: str, *kinds: str) -> None:
+        """`sql` has {rows} where they belong; `kinds` are the types of their columns."""
+        self.sql = sql.format(rows=f"unnest({', '.join(f'%b::{kind}[]' for kind in kinds)})")
+        self.kinds = kinds
+
+    def arrays(self, rows: Iterable[Sequence[Any]]) -> list[Array]:
+        """Rows as the statement takes them; times and documents are those of `binary`."""
+        return arrays(self.kinds, rows)
+
+
+class Target(Bulk):
     """A table that rows are put into: many by COPY, few by INSERT."""
 
-    def __init__(self, name: str, columns: Mapping[str, str]) -> None:
-        """`columns` in the order of the rows, with their types."""
+    def __init__(self, name: str, columns: Mapping[str, str], staging: str = "", conflict: str = "") -> None:
+        """`columns` in the order of the rows, with their types. COPY goes to `staging`, if the table cannot take it."""
         names = ", ".join(columns)
-        arrays = ", ".join(f"%b::{kind}[]" for kind in columns.values())
+        super().__init__(f"INSERT INTO {name} ({names}) SELECT * FROM {{rows}} {conflict}", *columns.values())
+        self.name = name
         self.columns = tuple(columns)
-        self.types = tuple(columns.values())
-        self.copy = f"COPY {name} ({names}) FROM STDIN (FORMAT BINARY)"
-        self.insert = f"INSERT INTO {name} ({names}) SELECT * FROM unnest({arrays})"
+        self.wire_types = tuple(ON_THE_WIRE.get(kind, kind) for kind in self.kinds)
+        self.copy = f"COPY {staging or name} ({names}) FROM STDIN (FORMAT BINARY)"
+        self.move = f"INSERT INTO {name} ({names}) SELECT {names} FROM {staging} {conflict}" if staging else ""
+
+
+@lru_cache(maxsize=200)
+def at_once(parts: tuple[Bulk, ...]) -> str:
+    """Several statements, each over a table of its own, as one."""
+    return "WITH " + ", ".join(f"part{number} AS ({part.sql})" for number, part in enumerate(parts)) + " SELECT"
 
 
 BE_QUICK = "SET statement_timeout = '8s'"
@@ -39,8 +63,12 @@ ON CONFLICT (tenant_id, version) DO NOTHING
 """
 """Seeds a tenant's first model; one that is there already stays as it is."""
 
-LOAD_STANDING = "SELECT event_id, digest, lead_id FROM events WHERE tenant_id = %b AND event_id = ANY(%b)"
-"""The contents that stand under the event ids of a batch."""
+LOAD_STANDING = """
+SELECT event_id, digest, lead_id FROM events WHERE tenant_id = %(tenant_id)b AND event_id = ANY(%(event_ids)b)
+UNION ALL
+SELECT event_id, digest, NULL FROM quarantine WHERE tenant_id = %(tenant_id)b AND event_id = ANY(%(event_ids)b)
+"""
+"""The contents that stand under the event ids of a batch; without a lead those that are set apart."""
 
 LOAD_DAYS = """
 SELECT lead_id, type, occurred_at::date - DATE '1970-01-01', count(*), min(occurred_at), max(occurred_at)
@@ -69,9 +97,6 @@ WHERE tenant_id = %b AND lead_id = ANY(%b) AND occurred_at <= %b AND type <> '$n
 """
 """The facts about leads that have to be looked into, one by one."""
 
-LOAD_SET_APART = "SELECT event_id, digest FROM quarantine WHERE tenant_id = %b AND event_id = ANY(%b)"
-"""The contents that are set apart under the event ids of a batch."""
-
 LOAD_LEADS = "SELECT state FROM leads WHERE tenant_id = %b AND lead_id = ANY(%b)"
 """The leads that a batch touches."""
 
@@ -99,47 +124,55 @@ LEAD_COLUMNS = {
 CREATE_STAGING = "CREATE TEMP TABLE IF NOT EXISTS batch_leads (LIKE leads) ON COMMIT DELETE ROWS"
 """Where a session puts the leads of a batch: COPY is the fastest way in, and cannot update."""
 
-BATCH_LEADS = Target("batch_leads", LEAD_COLUMNS)
-"""The leads as they are after a batch."""
-
-UPSERT_LEADS = f"""
-INSERT INTO leads ({", ".join(LEAD_COLUMNS)}) SELECT {", ".join(LEAD_COLUMNS)} FROM batch_leads
+LEADS = Target(
+    "leads",
+    LEAD_COLUMNS,
+    staging="batch_leads",
+    conflict=f"""
 ON CONFLICT (tenant_id, lead_id) DO UPDATE SET
 {", ".join(f"{column} = excluded.{column}" for column in list(LEAD_COLUMNS)[2:])}
-"""
-"""From there to where they belong."""
+""",
+)
+"""The leads as they are after a batch."""
 
-ADD_ROLLUPS = """
-INSERT INTO rollups (tenant_id, kind, at, name, partition, count, total)
-SELECT * FROM unnest(%b::text[], %b::int2[], %b::timestamptz[], %b::text[], %b::int2[], %b::int8[], %b::int8[])
+ADD_ROLLUPS = Bulk(
+    """
+INSERT INTO rollups (tenant_id, kind, at, name, partition, count, total) SELECT * FROM {rows}
 ON CONFLICT (tenant_id, kind, at, name, partition) DO UPDATE SET
     count = rollups.count + excluded.count, total = rollups.total + excluded.total
-"""
+""",
+    "text", "int2", "timestamptz", "text", "int2", "int8", "int8",
+)  # fmt: skip
 """The sums for analytics."""
 
-ADD_SCORE_DAYS = """
-INSERT INTO score_days (tenant_id, day, lead_id, score_before)
-SELECT * FROM unnest(%b::text[], %b::date[], %b::text[], %b::int4[]) ON CONFLICT DO NOTHING
-"""
+ADD_SCORE_DAYS = Bulk(
+    "INSERT INTO score_days (tenant_id, day, lead_id, score_before) SELECT * FROM {rows} ON CONFLICT DO NOTHING",
+    "text", "date", "text", "int4",
+)  # fmt: skip
 """The scores before the first changes of a day."""
 
-ADD_NAMES = """
-INSERT INTO lead_names (tenant_id, name, lead_id)
-SELECT * FROM unnest(%b::text[], %b::text[], %b::text[]) ON CONFLICT DO NOTHING
-"""
+ADD_NAMES = Bulk(
+    "INSERT INTO lead_names (tenant_id, name, lead_id) SELECT * FROM {rows} ON CONFLICT DO NOTHING",
+    "text", "text", "text",
+)  # fmt: skip
 """What leads can be found by."""
 
-DELETE_NAMES = """
-DELETE FROM lead_names USING unnest(%b::text[], %b::text[], %b::text[]) AS old (tenant_id, name, lead_id)
+DELETE_NAMES = Bulk(
+    """
+DELETE FROM lead_names USING {rows} AS old (tenant_id, name, lead_id)
 WHERE lead_names.tenant_id = old.tenant_id AND lead_names.name = old.name AND lead_names.lead_id = old.lead_id
-"""
+""",
+    "text", "text", "text",
+)  # fmt: skip
 """What leads cannot be found by any more."""
 
-ADD_SCORE_COUNTS = """
-INSERT INTO score_counts (tenant_id, partition, score, leads)
-SELECT * FROM unnest(%b::text[], %b::int2[], %b::int4[], %b::int8[])
+ADD_SCORE_COUNTS = Bulk(
+    """
+INSERT INTO score_counts (tenant_id, partition, score, leads) SELECT * FROM {rows}
 ON CONFLICT (tenant_id, partition, score) DO UPDATE SET leads = score_counts.leads + excluded.leads
-"""
+""",
+    "text", "int2", "int4", "int8",
+)  # fmt: skip
 """How many leads have each score."""
 
 INSERT_QUARANTINE = """
@@ -175,12 +208,15 @@ WHERE known.report_number < excluded.report_number
 """
 """The newest report of an import; an older one is passed over."""
 
-ADD_IMPORT_ERRORS = """
+ADD_IMPORT_ERRORS = Bulk(
+    """
 INSERT INTO import_errors (tenant_id, import_id, "row", field, description)
-SELECT %b, %b, r.* FROM unnest(%b::int8[], %b::text[], %b::text[]) AS r
+SELECT %b, %b, r.* FROM {rows} AS r
 WHERE (SELECT count(*) FROM import_errors WHERE tenant_id = %b AND import_id = %b) < %b
 ON CONFLICT DO NOTHING
-"""
+""",
+    "int8", "text", "text",
+)  # fmt: skip
 """The refused rows of an import, up to a bound."""
 
 INSERT_OUTBOX = """

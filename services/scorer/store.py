@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.scorer import rows, statements
 from services.scorer.batches import Unreadable
+from services.scorer.binary import array
 from services.scorer.conditions.expression import compile_model
 from services.scorer.effects import Known, LeadKey
 from services.scorer.histories import load_histories
@@ -191,14 +192,15 @@ class Transaction:
 
     async def _ask(
         self, tenant_id: str, facts: Sequence[Incoming], cached: Mapping[LeadKey, Lead]
-    ) -> tuple[Cursor, Cursor, Cursor]:
-        event_ids = list({incoming.fact.event_id for incoming in facts})
-        missing = list({each.fact.lead_id for each in facts if (tenant_id, each.fact.lead_id) not in cached})
-        return (
-            await self._connection.execute(statements.LOAD_STANDING, [tenant_id, event_ids], binary=True),
-            await self._connection.execute(statements.LOAD_SET_APART, [tenant_id, event_ids], binary=True),
-            await self._connection.execute(statements.LOAD_LEADS, [tenant_id, missing], binary=True),
-        )
+    ) -> tuple[Cursor, Cursor | None]:
+        event_ids = array("text", list({incoming.fact.event_id for incoming in facts}))
+        ids = {"tenant_id": tenant_id, "event_ids": event_ids}
+        standing = await self._connection.execute(statements.LOAD_STANDING, ids, binary=True)
+        missing = {each.fact.lead_id for each in facts if (tenant_id, each.fact.lead_id) not in cached}
+        if not missing:
+            return standing, None
+        leads = [tenant_id, array("text", list(missing))]
+        return standing, await self._connection.execute(statements.LOAD_LEADS, leads, binary=True)
 
     async def _take_in(
         self,
@@ -206,14 +208,15 @@ class Transaction:
         lead_ids: Iterable[str],
         known: Known,
         cached: Mapping[LeadKey, Lead],
-        stored: tuple[Cursor, Cursor, Cursor],
+        stored: tuple[Cursor, Cursor | None],
     ) -> None:
-        standing, set_apart, leads = stored
+        standing, leads = stored
         for event_id, digest, lead_id in await standing.fetchall():
-            known.standing[tenant_id, event_id] = digest, lead_id
-        for event_id, digest in await set_apart.fetchall():
-            known.set_apart.add(((tenant_id, event_id), digest))
-        found = [load_lead(state) for (state,) in await leads.fetchall()]
+            if lead_id is None:
+                known.set_apart.add(((tenant_id, event_id), digest))
+            else:
+                known.standing[tenant_id, event_id] = digest, lead_id
+        found = [load_lead(state) for (state,) in await leads.fetchall()] if leads else []
         found += [lead for lead_id in lead_ids if (lead := cached.get((tenant_id, lead_id))) is not None]
         known.leads |= {(tenant_id, lead.lead_id): lead for lead in found}
         model = known.models[tenant_id]
@@ -239,7 +242,7 @@ class Transaction:
 
     async def _create_tenant(self, tenant_id: str) -> CompiledModel:
         model = default_model()
-        definition = rows.jsonb(dump_model(model))
+        definition = rows.document(dump_model(model))
         await self._connection.execute(statements.CREATE_TENANT, [tenant_id, model.version])
         await self._connection.execute(statements.CREATE_MODEL, [tenant_id, model.version, definition])
         return compile_model(model)
@@ -267,31 +270,33 @@ class Transaction:
 
     async def write(self, written: Written) -> None:
         """Writes what a batch did."""
-        for table, found in (
-            (statements.EVENTS, written.events),
-            (statements.LEDGER, written.ledger),
-            (statements.BATCH_LEADS, written.leads),
-        ):
-            if found:
-                await self._insert(table, found)
+        if self._pipelined:
+            await self._write_at_once([*written.tables, *written.sums])
+        else:
+            await self._write_by_copy(written)
         async with self._together():
-            if written.leads:
-                await self._connection.execute(statements.UPSERT_LEADS)
-            for statement, sums in written.sums:
-                await self._connection.execute(statement, rows.columns(sums))
             for row in written.quarantine:
                 await self._connection.execute(statements.INSERT_QUARANTINE, row)
             for counts in written.import_counts:
                 await self._connection.execute(statements.ADD_IMPORT_COUNTS, counts)
 
-    async def _insert(self, table: statements.Target, found: Sequence[Sequence[Any]]) -> None:
-        if self._pipelined:
-            await self._connection.execute(table.insert, rows.columns(found))
-            return
-        async with self._connection.cursor().copy(table.copy) as copy:
-            copy.set_types(table.types)
-            for row in found:
-                await copy.write_row(row)
+    async def _write_at_once(self, parts: Sequence[tuple[statements.Bulk, Sequence[Sequence[Any]]]]) -> None:
+        if parts:
+            columns = [column for part, found in parts for column in part.arrays(found)]
+            await self._connection.execute(statements.at_once(tuple(part for part, _ in parts)), columns)
+
+    async def _write_by_copy(self, written: Written) -> None:
+        for table, found in written.tables:
+            async with self._connection.cursor().copy(table.copy) as copy:
+                copy.set_types(table.wire_types)
+                for row in found:
+                    await copy.write_row(row)
+        async with self._connection.pipeline():
+            for table, _ in written.tables:
+                if table.move:
+                    await self._connection.execute(table.move)
+            for part, found in written.sums:
+                await self._connection.execute(part.sql, part.arrays(found))
 
     def _together(self) -> AbstractAsyncContextManager[Any]:
         """Statements that wait for nothing in between go to the server together."""
@@ -317,10 +322,9 @@ class Transaction:
             ])  # fmt: skip
             if report.rejections:
                 refused = [(found.row, found.field, found.description) for found in report.rejections]
-                import_key = [each.tenant_id, report.import_id]
-                await self._connection.execute(
-                    statements.ADD_IMPORT_ERRORS, [*import_key, *rows.columns(refused), *import_key, IMPORT_ERRORS_MAX]
-                )
+                import_key, add = [each.tenant_id, report.import_id], statements.ADD_IMPORT_ERRORS
+                bounded = [*import_key, *add.arrays(refused), *import_key, IMPORT_ERRORS_MAX]
+                await self._connection.execute(add.sql, bounded)
 
     async def move(
         self, positions: Mapping[int, int], announcements: Iterable[Announcement], announced: Sequence[str]
