@@ -95,6 +95,16 @@ class IngestService(ingest_service_pb2_grpc.IngestServiceServicer):
         fact, token = await self._publish_one(event, stream_pb2.FACT_KIND_NOTE, context, "")
         return contract.AddNoteResponse(event_id=fact.event.event_id, outcome=_outcome(fact), consistency_token=token)
 
+    async def DeleteLead(self, request: contract.DeleteLeadRequest, context: Context) -> contract.DeleteLeadResponse:
+        """Publishes that a lead is to be erased."""
+        check(request)
+        said = _struct(actor=caller().actor)
+        event = event_pb2.Event(event_id=request.event_id, lead_id=request.lead_id, type="erasure", properties=said)
+        fact, token = await self._publish_one(event, stream_pb2.FACT_KIND_ERASURE, context, "")
+        return contract.DeleteLeadResponse(
+            event_id=fact.event.event_id, outcome=_outcome(fact), consistency_token=token
+        )
+
     async def PublishEvents(
         self, request: contract.PublishEventsRequest, context: Context
     ) -> contract.PublishEventsResponse:

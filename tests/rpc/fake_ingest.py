@@ -88,6 +88,7 @@ class FakeIngest(ingest_service_pb2_grpc.IngestServiceServicer):
     SetLeadStatus = PublishEvent
     AssignLead = PublishEvent
     AddNote = PublishEvent
+    DeleteLead = PublishEvent
 
     async def _admit(self, context: Context) -> None:
         metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
