@@ -48,7 +48,7 @@ lock: $(VENV)/dev.stamp ## Pins the newest versions that pyproject.toml allows
 	@$(PIP) install uv
 	@$(LOCK) -o requirements.lock
 	@$(LOCK) --extra embedded -o requirements-run.lock
-	@$(LOCK) --extra embedded --extra dev -o requirements-dev.lock
+	@$(LOCK) --extra embedded --extra dev --extra bench -o requirements-dev.lock
 
 released: $(VENV)/dev.stamp ## Takes today's contracts as those that later ones may not break
 	@$(BIN)/python tools/release_contracts.py

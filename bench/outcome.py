@@ -4,6 +4,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
+class NotMeasured(Exception):
+    """A part needs something that this machine does not have; the message says what."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """A figure, the one that it is measured against in the same run, and what may help to understand it."""
