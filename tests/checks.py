@@ -46,16 +46,17 @@ def assert_sums_are_those_of_the_leads(database_url: str) -> None:
             if kind in by_day:
                 key = tenant, kind, 0, name, 0
                 dated[key] = dated.get(key, 0) + count
-            elif kind not in (Kind.EVENTS, Kind.SOURCE_EVENTS):
+            elif kind not in (Kind.EVENTS, Kind.EVENTS_BY_DAY, Kind.SOURCE_EVENTS):
                 found[tenant, kind, to_us(at), name, 0] = count, total
         sums = {key: (count, total) for key, count, total in wanted.rows()}
         assert _some(found) == {key: sum for key, sum in sums.items() if key[1] not in by_day}
         assert _some(dated) == {key: count for key, (count, _) in sums.items() if key[1] in by_day}
-        of_events = (
-            "SELECT type, date_trunc('hour', occurred_at), count(*) FROM events WHERE type !~ '^[$]' GROUP BY 1, 2"
-        )
-        rolled = "SELECT name, at, sum(count) FROM rollups WHERE kind = 1 GROUP BY 1, 2"
-        assert sorted(connection.execute(rolled)) == sorted(connection.execute(of_events))
+        for kind, width in ((Kind.EVENTS, "hour"), (Kind.EVENTS_BY_DAY, "day")):
+            of_events = (
+                "SELECT type, date_trunc(%s, occurred_at), count(*) FROM events WHERE type !~ '^[$]' GROUP BY 1, 2"
+            )
+            rolled = "SELECT name, at, sum(count) FROM rollups WHERE kind = %s GROUP BY 1, 2"
+            assert sorted(connection.execute(rolled, [kind])) == sorted(connection.execute(of_events, [width]))
 
 
 def _some(sums: dict[Any, Any]) -> dict[Any, Any]:

@@ -103,7 +103,7 @@ async def test_the_sums_of_another_tenant_are_nobody_elses(readers: Suite) -> No
     with psycopg.connect(readers.settings.database_url) as connection:
         connection.execute(
             "INSERT INTO rollups SELECT 'other', kind, at, CASE kind WHEN 5 THEN '10' WHEN 11 THEN 'new>won' ELSE 'x'"
-            " END, 0, 3, 30 FROM generate_series(1, 12) kind, unnest(ARRAY[now(), timestamptz 'epoch']) at"
+            " END, 0, 3, 30 FROM generate_series(1, 13) kind, unnest(ARRAY[now(), timestamptz 'epoch']) at"
         )
         connection.execute("INSERT INTO score_counts VALUES ('other', 0, 10, 3)")
     for method in ALL:
@@ -122,7 +122,7 @@ async def test_an_answer_that_would_be_too_long_says_what_to_ask_for(
 ) -> None:
     with psycopg.connect(readers.settings.database_url) as connection:
         connection.execute(
-            "INSERT INTO rollups SELECT 'demo', 1, now(), 't' || n, 0, 1, 0 FROM generate_series(1, 4) n"
+            "INSERT INTO rollups SELECT 'demo', 13, now(), 't' || n, 0, 1, 0 FROM generate_series(1, 4) n"
         )
         connection.execute("INSERT INTO score_counts SELECT 'demo', 0, n * 10, 1 FROM generate_series(1, 4) n")
     monkeypatch.setattr(activity, "POINTS_MAX", 4)
@@ -195,6 +195,24 @@ async def test_ten_times_the_leads_are_the_same_number_of_rows(
     assert reads[0] == reads[1]
     assert {table for tables in reads[0].values() for table in tables} == {"rollups", "score_counts"}
     assert one_day == {"rollups": 2}, "one for each type"
+
+
+async def test_a_year_by_day_is_a_row_for_each_day_and_type_however_many_hours_it_has(
+    readers: Suite, statements: list[tuple[str, Any]]
+) -> None:
+    with psycopg.connect(readers.settings.database_url) as connection:
+        for kind, step, number in ((1, "hour", 365 * 24), (13, "day", 365)):
+            connection.execute(
+                "INSERT INTO rollups SELECT 'demo', %s, timestamptz '2025-01-01' + n * %s::interval, 't' || t, 0, 2, 0"
+                " FROM generate_series(0, %s) n, generate_series(1, 3) t",
+                [kind, f"1 {step}", number - 1],
+            )
+    first = (date(2025, 1, 1) - FIRST).days
+    for types, rows in (([], 3 * 365), (["t2"], 365)):
+        statements.clear()
+        points = (await ask(readers, "GetActivity", types=types, **days(first, first + 364))).points
+        assert len(points) == rows
+        assert rows_read(readers.settings.database_url, statements)["rollups"] <= 3 * 365
 
 
 async def live_alike(life: Life, leads: range) -> None:

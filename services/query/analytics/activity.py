@@ -1,7 +1,7 @@
 """Events and active leads over time."""
 
 from leadscore.query.v1 import analytics_pb2 as contract
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.query.analytics.periods import SYSTEM_CLOCK, Period, period_of
@@ -24,11 +24,13 @@ async def get_activity(
 ) -> contract.GetActivityResponse:
     """Events by hour or day and type. Raises InvalidRequest for a period that cannot be, or is too much."""
     period = period_of(request, clock)
-    step = func.date_trunc(_width(request.step, period), ROLLUPS.c.at, "UTC").label("step")
-    query = select(step, ROLLUPS.c.name, whole(COUNT).label("events")).where(*within(tenant_id, Kind.EVENTS, period))
+    in_order = ROLLUPS.c.at, ROLLUPS.c.name
+    query = select(*in_order, whole(COUNT).label("events")).where(
+        *within(tenant_id, _kind(request.step, period), period)
+    )
     if types := sorted({fold_type(each) for each in request.types}):
         query = query.where(ROLLUPS.c.name.in_(types))
-    query = query.group_by("step", ROLLUPS.c.name).having(COUNT != 0).order_by("step", ROLLUPS.c.name)
+    query = query.group_by(*in_order).having(COUNT != 0).order_by(*in_order)
     async with snapshot(engine) as connection:
         rows = (await connection.execute(query.limit(POINTS_MAX + 1))).all()
     if len(rows) > POINTS_MAX:
@@ -50,10 +52,10 @@ async def get_active_leads(
     return contract.GetActiveLeadsResponse(points=points)
 
 
-def _width(step: contract.TimeStep.ValueType, period: Period) -> str:
+def _kind(step: contract.TimeStep.ValueType, period: Period) -> Kind:
     if step != contract.TIME_STEP_HOUR:
-        return "day"
+        return Kind.EVENTS_BY_DAY
     if len(period) > HOURLY_DAYS_MAX:
         description = f"must not be an hour for more than {HOURLY_DAYS_MAX} days; here it is {len(period)}"
         raise InvalidRequest([FieldViolation("step", description)])
-    return "hour"
+    return Kind.EVENTS

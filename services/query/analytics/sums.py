@@ -33,6 +33,7 @@ class Kind(IntEnum):
     REACHED = 10
     MOVES = 11
     RULES = 12
+    EVENTS_BY_DAY = 13
 
 
 COUNT = func.sum(ROLLUPS.c.count)
