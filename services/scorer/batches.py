@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from services.scorer.scoring.lead import ERASURE
 from services.scorer.wire import Incoming, Report, UnreadableMessage, read_message
 from services.shared.bus import StreamMessage
 
@@ -26,6 +27,8 @@ class Batch:
     reports: list[Report] = field(default_factory=list)
     unreadable: list[Unreadable] = field(default_factory=list)
     positions: dict[int, int] = field(default_factory=dict)
+    erases: bool = False
+    """Whether a lead is erased."""
 
     @property
     def name(self) -> str:
@@ -46,6 +49,8 @@ def take_apart(messages: Sequence[StreamMessage]) -> Batch:
             batch.unreadable.append(Unreadable(*whole, str(error)))
             continue
         batch.facts += facts
+        if facts and facts[0].fact.type == ERASURE:  # The facts of a message are of one kind.
+            batch.erases = True
         if report is not None:
             batch.reports.append(report)
     return batch

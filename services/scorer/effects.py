@@ -9,15 +9,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from services.scorer.erasures import Erasures, erase
 from services.scorer.rollups import Rollups, Standing, names_of, standing_of
 from services.scorer.scoring.compiled import CompiledModel
 from services.scorer.scoring.fold import Change, Folding
-from services.scorer.scoring.lead import Lead
+from services.scorer.scoring.lead import ERASURE, Lead
 from services.scorer.scoring.replay import History, rescore
 from services.scorer.wire import Incoming
 
 EventKey = tuple[str, str]
 LeadKey = tuple[str, str]
+EventCount = tuple[str, str, int, int]
+"""A type, a source and an hour (since 1970), and how many events a lead had of these."""
 
 
 @dataclass(slots=True)
@@ -25,7 +28,7 @@ class Known:
     """What was stored before the batch, as far as the batch touches it."""
 
     models: Mapping[str, CompiledModel] = field(default_factory=dict)
-    # The content that stands under an event's id, and its lead.
+    # The content that stands under an event's id, and its lead; none if that was erased.
     standing: dict[EventKey, tuple[bytes, str]] = field(default_factory=dict)
     # Contents that are set apart already.
     set_apart: set[tuple[EventKey, bytes]] = field(default_factory=set)
@@ -34,6 +37,8 @@ class Known:
     standings: Mapping[LeadKey, Standing] = field(default_factory=dict)
     # All that is stored of the leads that were scored by another model than today's.
     histories: dict[LeadKey, History] = field(default_factory=dict)
+    # The stored events of the leads that are to be erased.
+    event_counts: dict[LeadKey, list[EventCount]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -93,6 +98,7 @@ class Effects:
     names_gained: list[tuple[str, str, str]] = field(default_factory=list)
     names_lost: list[tuple[str, str, str]] = field(default_factory=list)
     tallies: dict[tuple[str, str, int], Tally] = field(default_factory=dict)
+    erasures: Erasures = field(default_factory=Erasures)
 
     def __post_init__(self) -> None:
         self.rollups = Rollups(self.shard)
@@ -136,10 +142,13 @@ def work_out(batch: Iterable[Incoming], known: Known, at_us: int, shard: int) ->
         if not _is_new(incoming, known, effects, tally):
             continue
         fact = incoming.fact
-        effects.events.append(incoming)
+        key = incoming.tenant_id, fact.lead_id
         if fact.is_event:
             effects.rollups.add_event(incoming.tenant_id, fact)
-        key = incoming.tenant_id, fact.lead_id
+        elif fact.type == ERASURE:
+            erase(incoming, known, effects, _before(key, known, effects), at_us)
+            continue
+        effects.events.append(incoming)
         folding = effects.foldings.get(key) or _open(key, incoming.partition, known, effects, at_us)
         if change := folding.apply(fact):
             effects.changes.append((incoming.tenant_id, change))
@@ -161,6 +170,14 @@ def _open(key: LeadKey, partition: int, known: Known, effects: Effects, at_us: i
         folding, change = rescore(model, stored, known.histories[key], at_us)
         effects.take(key, partition, folding, before_of(stored), change)
     return folding
+
+
+def _before(key: LeadKey, known: Known, effects: Effects) -> Before:
+    """What a lead that is erased was before the batch."""
+    if before := effects.befores.pop(key, None):
+        return before
+    stored = known.leads.get(key)
+    return NOTHING if stored is None else before_of(stored, known.standings.get(key))
 
 
 def pass_time(effects: Effects, tenant_id: str, partition: int, lead: Lead, model: CompiledModel, at_us: int) -> None:

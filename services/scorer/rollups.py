@@ -112,6 +112,18 @@ class Rollups:
         """Counts an event."""
         self._events[tenant_id, fact.type, fact.source, fact.occurred_us // HOUR_US] += 1
 
+    def take_events(self, tenant_id: str, event_type: str, source: str, hour: int, number: int) -> None:
+        """Takes events of an hour away that were counted."""
+        self._events[tenant_id, event_type, source, hour] -= number
+
+    def take_away(self, tenant_id: str, standing: Standing, at_us: int) -> None:
+        """Takes away all that a lead gave; days that are over stay as they were."""
+        given = Rollups(self._shard)
+        given.move(tenant_id, None, standing, at_us)
+        for key, count, total in given.rows():
+            self.counts[key] -= count
+            self.totals[key] -= total
+
     def rows(self) -> Iterator[tuple[Key, int, int]]:
         """Each sum that changes, with what is added to its count and its total."""
         self._gather()

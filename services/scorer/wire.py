@@ -14,7 +14,7 @@ from leadscore.score.v1 import score_pb2
 from leadscore.stream.v1 import stream_pb2
 
 from services.scorer.scoring.fold import Change
-from services.scorer.scoring.lead import NOTE, OVERRIDE, OWNER, PROFILE, STATUS, Fact
+from services.scorer.scoring.lead import ERASURE, NOTE, OVERRIDE, OWNER, PROFILE, STATUS, Fact
 from services.scorer.scoring.thresholds import Crossing
 from services.shared.bus import StreamMessage
 from services.shared.clock import US_PER_S
@@ -29,6 +29,7 @@ TYPES = {
     stream_pb2.FACT_KIND_OWNER: OWNER,
     stream_pb2.FACT_KIND_NOTE: NOTE,
     stream_pb2.FACT_KIND_OVERRIDE: OVERRIDE,
+    stream_pb2.FACT_KIND_ERASURE: ERASURE,
 }
 """The core's types of the facts that are no events."""
 KINDS = {fact_type: kind for kind, fact_type in TYPES.items()}

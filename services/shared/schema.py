@@ -281,7 +281,20 @@ QUARANTINE = Table(
     PrimaryKeyConstraint("tenant_id", "item_id"),
 )
 Index("quarantine_by_state", QUARANTINE.c.tenant_id, QUARANTINE.c.state, QUARANTINE.c.item_id)
+# To take away what names a lead that is erased.
+Index("quarantine_by_lead", QUARANTINE.c.tenant_id, QUARANTINE.c.lead_id)
+Index("quarantine_by_standing_lead", QUARANTINE.c.tenant_id, QUARANTINE.c.standing_lead_id)
 Index("quarantine_by_content", QUARANTINE.c.tenant_id, QUARANTINE.c.event_id, QUARANTINE.c.digest, unique=True)
+
+ERASED_FACTS = Table(
+    "erased_facts",
+    METADATA,
+    # By what repeats of erased facts are known: the SHA-256 of the fact's id, and the digest of its content.
+    Column("tenant_id", _key()),
+    Column("event", LargeBinary),
+    Column("digest", LargeBinary),
+    PrimaryKeyConstraint("tenant_id", "event", "digest"),
+)
 
 OUTBOX = Table(
     "outbox",

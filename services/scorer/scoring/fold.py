@@ -23,6 +23,7 @@ class Cause(IntEnum):
     DECAY = 3
     RESCORE = 4
     OVERRIDE = 5
+    ERASURE = 6
 
 
 @dataclass(slots=True)

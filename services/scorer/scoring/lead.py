@@ -11,8 +11,9 @@ STATUS = "$status"
 OWNER = "$owner"
 NOTE = "$note"
 OVERRIDE = "$override"
-"""The types of facts that are no events: they set keys of the profile, the status, the owner, a note, a score by hand.
-No event can have them: event types start with a letter."""
+ERASURE = "$erasure"
+"""The types of facts that are no events: they set keys of the profile, the status, the owner, a note, a score by hand;
+or end all that is known of a lead. No event can have them: event types start with a letter."""
 FIRST_STATUS = "new"
 
 STATUSES_MAX = 1_000

@@ -22,6 +22,14 @@ STATEMENTS = (
     CREATE INDEX audit_by_subject ON audit (tenant_id, subject, entry_id)
     """,
     """
+    CREATE TABLE erased_facts (
+        tenant_id TEXT COLLATE "C" NOT NULL,
+        event BYTEA NOT NULL,
+        digest BYTEA NOT NULL,
+        PRIMARY KEY (tenant_id, event, digest)
+    )
+    """,
+    """
     CREATE TABLE events (
         tenant_id TEXT COLLATE "C" NOT NULL,
         event_id TEXT COLLATE "C" NOT NULL,
@@ -251,6 +259,12 @@ STATEMENTS = (
     """,
     """
     CREATE INDEX quarantine_by_state ON quarantine (tenant_id, state, item_id)
+    """,
+    """
+    CREATE INDEX quarantine_by_lead ON quarantine (tenant_id, lead_id)
+    """,
+    """
+    CREATE INDEX quarantine_by_standing_lead ON quarantine (tenant_id, standing_lead_id)
     """,
     """
     CREATE UNIQUE INDEX quarantine_by_content ON quarantine (tenant_id, event_id, digest)
