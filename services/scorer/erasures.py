@@ -65,7 +65,7 @@ def _drop(key: LeadKey, effects: Effects) -> None:
             effects.erasures.dropped.append(each)
             if each.fact.is_event:
                 hour = each.fact.occurred_us // HOUR_US
-                effects.rollups.take_events(tenant_id, each.fact.type, each.fact.source, hour, 1)
+                effects.rollups.take_events(each.tenant_id, each.fact.type, each.fact.source, hour, 1)
         effects.changes = [each for each in effects.changes if (each[0], each[1].lead_id) != key]
     conflicts, effects.conflicts = effects.conflicts, []
     for conflict in conflicts:
