@@ -26,6 +26,8 @@ BATCH = 2_000
 CONNECTIONS = 2
 DATABASE = "raw_writer"
 
+KNOWN = "SELECT event_id, digest, lead_id FROM events WHERE tenant_id = %b AND event_id = ANY(%b)"
+
 Chunk = tuple[list[Any], list[Any], list[Any]]
 
 
@@ -97,8 +99,8 @@ def _write_all(url: str, chunks: Sequence[Chunk], line: Barrier) -> None:
         connection.commit()
         line.wait()
         for events, ledger, leads in chunks:
-            known = {"tenant_id": events[0][0], "event_ids": array("text", [event[1] for event in events])}
-            connection.execute(statements.LOAD_STANDING, known, binary=True).fetchall()
+            asked = [events[0][0], array("text", [event[1] for event in events])]
+            connection.execute(KNOWN, asked, binary=True).fetchall()
             _copy(connection, statements.EVENTS, events)
             _copy(connection, statements.LEDGER, ledger)
             _copy(connection, statements.LEADS, leads)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.scorer.store import Announcement
+from services.scorer.announcements import Announcement
 from services.shared.bus import Bus
 
 LEFT_BEHIND = text(

@@ -7,11 +7,11 @@ of the consumer, so that the changes of a lead are announced in the order in whi
 import uuid
 from collections.abc import Mapping
 
-from services.scorer.announcements import announcements_of
+from services.scorer.announcements import Announcement, announcements_of
 from services.scorer.effects import Effects, pass_time, score_anew
-from services.scorer.rows import written
+from services.scorer.rows import moved, written
 from services.scorer.scoring.lead import Lead
-from services.scorer.store import Announcement, Session, Transaction, Work
+from services.scorer.store import Session, Transaction, Work
 from services.shared.clock import Clock
 
 LEADS_MAX = 500
@@ -23,8 +23,9 @@ EVENTS_MAX = 50_000
 class Chores:
     """Does what is due in the partitions that this scorer holds."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, scorer_id: str) -> None:
         self._clock = clock
+        self._scorer_id = scorer_id
 
     async def do_some(self, session: Session, epochs: Mapping[int, int]) -> list[Announcement] | None:
         """Does a slice of what is due. Answers what is to be announced of it, or None if nothing is due.
@@ -76,9 +77,8 @@ class Chores:
 
     async def _write(self, transaction: Transaction, effects: Effects, now_us: int) -> list[Announcement]:
         effects.sum_up(now_us)
-        await transaction.write(written(effects, now_us))
         announcements = announcements_of(effects, f"chore/{uuid.uuid4().hex}", now_us)
-        await transaction.move({}, announcements, ())
+        await transaction.write([*written(effects, now_us), *moved({}, self._scorer_id, announcements, ())])
         return announcements
 
 

@@ -12,13 +12,14 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.scorer.announcements import Announcement
 from services.scorer.announcer import Announcer
 from services.scorer.chores import Chores
 from services.scorer.ownership import Ownership
 from services.scorer.pipeline import Pipeline, Poisoned
 from services.scorer.planning import Planner
 from services.scorer.processor import Processor
-from services.scorer.store import Announcement, Session, Store, Superseded
+from services.scorer.store import Session, Store, Superseded
 from services.shared.bus import Bus, Reader, StreamMessage
 from services.shared.clock import Clock
 from services.shared.errors import OwnershipLost, RetriableError, StreamInterrupted, StreamRebuilt
@@ -63,7 +64,7 @@ class Consumer:
         self._store = store
         self._clock = clock
         self._processor = Processor(store, clock)
-        self._chores = Chores(clock)
+        self._chores = Chores(clock, store.scorer_id)
         self._announcer = announcer
         self._changed = asyncio.Event()
         self._committed: dict[int, int] = {}

@@ -37,9 +37,10 @@ CREATE_PARTITIONS = text(
     "INSERT INTO partitions (partition) SELECT generate_series(0, :partitions - 1) ON CONFLICT DO NOTHING"
 )
 RENEW = text(
-    "UPDATE partitions SET lease_until = now() + make_interval(secs => :lease) WHERE owner = :me "
-    "RETURNING partition, epoch"
+    "UPDATE partitions SET lease_until = now() + make_interval(secs => :lease) WHERE partition IN "
+    "(SELECT partition FROM partitions WHERE owner = :me ORDER BY partition FOR UPDATE) RETURNING partition, epoch"
 )
+"""In the same order as a batch locks them: neither waits for the other in a circle."""
 CLAIM = text(
     "UPDATE partitions SET owner = :me, epoch = epoch + 1, lease_until = now() + make_interval(secs => :lease) "
     "WHERE partition IN (SELECT partition FROM partitions WHERE lease_until < now() ORDER BY partition "

@@ -8,11 +8,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+from services.scorer.announcements import Announcement
 from services.scorer.announcer import Announcer
 from services.scorer.batches import Batch, take_apart
 from services.scorer.planning import Plan, Planner
 from services.scorer.processor import NOT_POISON, POISON, Processor
-from services.scorer.store import Announcement, Session
+from services.scorer.store import Session
 from services.shared.bus import StreamMessage
 from services.shared.errors import LeadscoreError
 
@@ -59,6 +60,8 @@ class Pipeline:
     async def submit(self, messages: Sequence[StreamMessage]) -> None:
         """Plans a batch, and has it committed as soon as the one before is. Raises what has failed before."""
         batch = take_apart(messages)
+        if batch.erases:
+            await self.drain()  # What is erased is looked for in the database.
         try:
             plan = await self._planner.plan(batch, self._reads.now)
         except NOT_POISON:
@@ -68,6 +71,9 @@ class Pipeline:
             raise Poisoned(batch, self._planner.positions_of(batch), error) from error
         await self._wait_for_commit()
         self._committing = self._begin(self._commit(plan))
+        if batch.erases:
+            await self.drain()
+            await self._announcer.clear_outbox()  # It has the lead in it.
 
     async def drain(self) -> None:
         """Waits until everything is committed and announced. Raises what has failed."""

@@ -9,13 +9,15 @@ positions.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from services.scorer.announcements import announcements_of
+from services.scorer import statements
+from services.scorer.announcements import Announcement, announcements_of
 from services.scorer.batches import Batch
 from services.scorer.effects import Effects, EventKey, LeadKey, work_out
 from services.scorer.rollups import Standing
-from services.scorer.rows import Written, written
+from services.scorer.rows import written
+from services.scorer.scoring.compiled import CompiledModel
 from services.scorer.scoring.lead import Lead
-from services.scorer.store import Announcement, Superseded, Transaction
+from services.scorer.store import Superseded, Transaction
 from services.shared.clock import Clock
 
 CACHED_LEADS_MAX = 30_000
@@ -30,7 +32,7 @@ class Plan:
     batch: Batch
     before: Mapping[int, int]
     models: Mapping[str, int]
-    written: Written
+    written: statements.Parts
     announcements: list[Announcement]
     standing: Mapping[EventKey, tuple[bytes, str]]
     set_apart: frozenset[tuple[EventKey, bytes]]
@@ -45,6 +47,7 @@ class Planner:
         self._clock = clock
         self._shard = shard
         self._positions = dict(positions)
+        self._models: dict[str, CompiledModel] = {}  # If another one is published, the next commit fails.
         self._leads: dict[LeadKey, Lead] = {}
         self._standings: dict[LeadKey, Standing] = {}
         self._under_way: list[Plan] = []
@@ -52,7 +55,8 @@ class Planner:
     async def plan(self, batch: Batch, reads: Transaction) -> Plan:
         """What a batch will do, after all plans made before it."""
         under_way = list(self._under_way)  # Before the read: what is committed from here on may not be seen by it.
-        known = await reads.load(batch.facts, self._leads)
+        known = await reads.load(batch.facts, self._leads, self._models)
+        self._models |= known.models
         if known.histories and under_way:
             raise Superseded("another model was published")  # Histories are whole only when everything is committed.
         for plan in under_way:

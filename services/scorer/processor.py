@@ -8,11 +8,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import psycopg
 
+from services.scorer import statements
 from services.scorer.batches import Batch, Unreadable
+from services.scorer.binary import moment
 from services.scorer.effects import work_out
 from services.scorer.planning import Plan, Planner
-from services.scorer.rows import written
-from services.scorer.store import Session, Store, Transaction
+from services.scorer.rows import moved, poison_row, unreadable_row, written
+from services.scorer.store import Fence, Session, Store, Transaction
 from services.scorer.wire import Incoming, Report
 from services.shared.clock import Clock
 from services.shared.errors import LeadscoreError
@@ -45,19 +47,18 @@ class Processor:
     ) -> None:
         """Commits a plan; what has been `announced` by id leaves the outbox in the same transaction.
 
-        Raises OwnershipLost if a partition was taken over, Superseded if the plan was made for other positions or
-        models, and psycopg.OperationalError if the outcome is unknown.
+        Raises as Session.commit does.
         """
-        batch = plan.batch
-        async with session.transaction(plan.written.rows) as transaction:
-            check = await transaction.take(epochs, plan.before, plan.models)
-            await transaction.write(plan.written)
-            await transaction.record(batch.reports)
-            for each in batch.unreadable:
-                self._count_poison()
-                await transaction.set_apart_unreadable(each, plan.now_us)
-            await transaction.move(batch.positions, plan.announcements, announced)
-            await check()
+        batch, now = plan.batch, moment(plan.now_us)
+        for _ in batch.unreadable:
+            self._count_poison()
+        set_apart = [unreadable_row(each, now) for each in batch.unreadable]
+        parts = [
+            *plan.written,
+            *([(statements.INSERT_QUARANTINE, set_apart)] if set_apart else []),
+            *moved(batch.positions, self._store.scorer_id, plan.announcements, announced),
+        ]
+        await session.commit(Fence(epochs, plan.before, plan.models), parts, batch.reports)
 
     async def sort_out(self, batch: Batch, positions: Mapping[int, int], epochs: Mapping[int, int]) -> None:
         """Processes a batch that failed, after setting apart what cannot be processed of it."""
@@ -77,7 +78,8 @@ class Processor:
             logger.error("event %s is set apart: %s", incoming.fact.event_id, detail)
             async with session.transaction() as transaction:
                 await transaction.lock({incoming.partition: epochs[incoming.partition]})
-                await transaction.set_apart(incoming, detail, self._clock.now_us())
+                row = poison_row(incoming, detail, moment(self._clock.now_us()))
+                await transaction.write([(statements.INSERT_QUARANTINE, [row])])
         batch.facts = good
         for report in list(batch.reports):
             if (detail := await self._why_poison_report(report, session)) is not None:

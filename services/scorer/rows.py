@@ -1,16 +1,14 @@
 """What is written to each table, as rows."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
 import msgspec
-from psycopg.types.json import Jsonb
 
 from services.scorer import statements
+from services.scorer.announcements import Announcement
 from services.scorer.batches import Unreadable
 from services.scorer.binary import jsonb, moment
 from services.scorer.effects import Conflict, Effects, LeadKey
@@ -19,7 +17,6 @@ from services.scorer.scoring.evaluation import changes_at_us
 from services.scorer.scoring.fold import Change, Folding
 from services.scorer.scoring.thresholds import Crossing
 from services.scorer.wire import Incoming
-from services.shared.clock import to_datetime
 
 FIRST_DAY = 10_957
 """PostgreSQL counts days from the year 2000, the rest of the suite from 1970."""
@@ -29,53 +26,42 @@ REASON_POISON = 2
 """As in the contract's QuarantineReason."""
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
-    """What a batch writes, row by row, by table."""
-
-    events: list[tuple[Any, ...]]
-    ledger: list[tuple[Any, ...]]
-    leads: list[tuple[Any, ...]]
-    sums: list[tuple[statements.Bulk, list[tuple[Any, ...]]]]
-    quarantine: list[list[Any]]
-    import_counts: list[tuple[Any, ...]]
-
-    @property
-    def tables(self) -> list[tuple[statements.Target, list[tuple[Any, ...]]]]:
-        """What goes into the largest tables."""
-        found = (statements.EVENTS, self.events), (statements.LEDGER, self.ledger), (statements.LEADS, self.leads)
-        return [(table, rows) for table, rows in found if rows]
-
-    @property
-    def rows(self) -> int:
-        """How many rows go into the largest tables."""
-        return len(self.events) + len(self.ledger) + len(self.leads)
-
-
-def written(effects: Effects, now_us: int) -> Written:
+def written(effects: Effects, now_us: int) -> statements.Parts:
     """What the effects of a batch write. Rows of one table are in one order for all scorers: two that write the same
     ones wait for each other, never in a circle.
     """
-    now, moment_now = to_datetime(now_us), moment(now_us)
+    now = moment(now_us)
     events = sorted(effects.events, key=lambda incoming: (incoming.tenant_id, incoming.fact.event_id))
-    return Written(
-        events=[event_row(incoming) for incoming in events],
-        ledger=[ledger_row(tenant_id, change, moment_now) for tenant_id, change in effects.changes],
-        leads=[
-            lead_row(key, effects.partitions[key], folding, moment_now)
-            for key, folding in sorted(effects.foldings.items(), key=itemgetter(0))
-        ],
-        sums=[(statement, found) for statement, found in sums(effects) if found],
-        quarantine=[conflict_row(conflict, now) for conflict in effects.conflicts],
-        import_counts=[
-            (*key, tally.accepted, tally.duplicates, tally.conflicts) for key, tally in sorted(effects.tallies.items())
-        ],
+    leads = sorted(effects.foldings.items(), key=itemgetter(0))
+    tallies = sorted(effects.tallies.items())
+    parts = (
+        (statements.EVENTS, [event_row(incoming) for incoming in events]),
+        (statements.LEDGER, [ledger_row(tenant_id, change, now) for tenant_id, change in effects.changes]),
+        (statements.LEADS, [lead_row(key, effects.partitions[key], folding, now) for key, folding in leads]),
+        *sums(effects),
+        (statements.INSERT_QUARANTINE, [conflict_row(conflict, now) for conflict in effects.conflicts]),
+        (
+            statements.ADD_IMPORT_COUNTS,
+            [(*key, tally.accepted, tally.duplicates, tally.conflicts) for key, tally in tallies],
+        ),
     )
+    return [(part, rows) for part, rows in parts if rows]
 
 
-def document(value: Any) -> Jsonb:
-    """A value for a JSONB column of a statement over one row."""
-    return Jsonb(value, dumps=msgspec.json.encode)
+def moved(
+    positions: Mapping[int, int], scorer_id: str, announcements: Iterable[Announcement], announced: Iterable[str]
+) -> statements.Parts:
+    """What moves the positions, and with them what is to be announced in, and what has been announced out."""
+    outbox = [
+        (each.announcement_id, scorer_id, each.tenant_id, number, each.payload)
+        for number, each in enumerate(announcements)
+    ]
+    parts = (
+        (statements.INSERT_OUTBOX, outbox),
+        (statements.DELETE_OUTBOX, [(each,) for each in announced]),
+        (statements.MOVE_PARTITIONS, sorted(positions.items())),
+    )
+    return [(part, rows) for part, rows in parts if rows]
 
 
 def event_row(incoming: Incoming) -> tuple[Any, ...]:
@@ -143,34 +129,34 @@ def sums(effects: Effects) -> Iterable[tuple[statements.Bulk, list[tuple[Any, ..
     yield statements.ADD_NAMES, sorted(effects.names_gained)
 
 
-def conflict_row(conflict: Conflict, now: datetime) -> list[Any]:
+def conflict_row(conflict: Conflict, now: int) -> tuple[Any, ...]:
     """A fact whose id was taken."""
     incoming, fact = conflict.incoming, conflict.incoming.fact
     detail = "the event id was taken by an event with other content"
-    properties = document(fact.properties) if fact.properties is not None else None
-    return [
+    properties = jsonb(fact.properties) if fact.properties is not None else None
+    return (
         incoming.tenant_id, fact.event_id, incoming.digest, fact.lead_id, REASON_CONFLICT, detail,
-        conflict.standing_lead_id, fact.type, to_datetime(fact.occurred_us), to_datetime(incoming.received_us),
+        conflict.standing_lead_id, fact.type, moment(fact.occurred_us), moment(incoming.received_us),
         fact.source, properties, None, now,
-    ]  # fmt: skip
+    )  # fmt: skip
 
 
-def poison_row(incoming: Incoming, detail: str, now: datetime) -> list[Any]:
+def poison_row(incoming: Incoming, detail: str, now: int) -> tuple[Any, ...]:
     """A fact that cannot be processed: readable as far as the database can hold it; the payload has it as it came."""
     fact = incoming.fact
     event_id, lead_id, event_type, source = map(storable, (fact.event_id, fact.lead_id, fact.type, fact.source))
-    return [
+    return (
         incoming.tenant_id, event_id, incoming.digest, lead_id, REASON_POISON, storable(detail), "", event_type,
         None, now, source, None, msgspec.msgpack.encode(fact), now,
-    ]  # fmt: skip
+    )  # fmt: skip
 
 
-def unreadable_row(message: Unreadable, now: datetime) -> list[Any]:
+def unreadable_row(message: Unreadable, now: int) -> tuple[Any, ...]:
     """A message that cannot be read, as it came."""
-    return [
+    return (
         message.tenant_id, f"message {message.sequence}", b"", "", REASON_POISON, storable(message.detail), "", "",
         None, now, "", None, message.payload, now,
-    ]  # fmt: skip
+    )  # fmt: skip
 
 
 def storable(text: str) -> str:

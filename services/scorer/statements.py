@@ -1,7 +1,9 @@
 """The statements of the scorer, each with a name and a sentence. Values are always parameters."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from itertools import count
 from typing import Any
 
 from services.scorer.binary import ON_THE_WIRE, Array, arrays
@@ -12,12 +14,22 @@ class Bulk:
 
     def __init__(self, sql: str, *kinds: str) -> None:
         """`sql` has {rows} where they belong; `kinds` are the types of their columns."""
-        self.sql = sql.format(rows=f"unnest({', '.join(f'%b::{kind}[]' for kind in kinds)})")
+        self._sql = sql
+        self._rows = f"unnest({', '.join(f'%b::{kind}[]' for kind in kinds)})"
+        self.sql = sql.format(rows=self._rows)
         self.kinds = kinds
 
     def arrays(self, rows: Iterable[Sequence[Any]]) -> list[Array]:
         """Rows as the statement takes them; times and documents are those of `binary`."""
         return arrays(self.kinds, rows)
+
+    def if_held(self) -> str:
+        """The statement as a part of one that begins with HELD: it does something only if all is held."""
+        return self._sql.format(rows=f"(SELECT * FROM {self._rows} WHERE (SELECT whole FROM held))")
+
+
+Parts = Sequence[tuple[Bulk, Sequence[Sequence[Any]]]]
+"""Statements, each with its rows."""
 
 
 class Target(Bulk):
@@ -26,7 +38,7 @@ class Target(Bulk):
     def __init__(self, name: str, columns: Mapping[str, str], staging: str = "", conflict: str = "") -> None:
         """`columns` in the order of the rows, with their types. COPY goes to `staging`, if the table cannot take it."""
         names = ", ".join(columns)
-        super().__init__(f"INSERT INTO {name} ({names}) SELECT * FROM {{rows}} {conflict}", *columns.values())
+        super().__init__(f"INSERT INTO {name} ({names}) SELECT * FROM {{rows}} AS new {conflict}", *columns.values())
         self.name = name
         self.columns = tuple(columns)
         self.wire_types = tuple(ON_THE_WIRE.get(kind, kind) for kind in self.kinds)
@@ -34,14 +46,36 @@ class Target(Bulk):
         self.move = f"INSERT INTO {name} ({names}) SELECT {names} FROM {staging} {conflict}" if staging else ""
 
 
+HELD = """
+WITH locked AS (
+    SELECT FROM partitions JOIN unnest(%b::int2[], %b::int8[], %b::int8[]) AS expected (partition, position, epoch)
+        USING (partition, position, epoch)
+    WHERE owner = %b ORDER BY partition FOR UPDATE OF partitions
+), published AS (
+    SELECT FROM tenants JOIN unnest(%b::text[], %b::int4[]) AS expected (tenant_id, model_version)
+        USING (tenant_id, model_version)
+), held AS MATERIALIZED (
+    SELECT (SELECT count(*) FROM locked) = %b::int8 AND (SELECT count(*) FROM published) = %b::int8 AS whole
+)
+"""
+"""Whether the partitions of a batch are ours, and they and the models as they were when it was worked out."""
+
+
 @lru_cache(maxsize=200)
-def at_once(parts: tuple[Bulk, ...]) -> str:
-    """Several statements, each over a table of its own, as one."""
-    return "WITH " + ", ".join(f"part{number} AS ({part.sql})" for number, part in enumerate(parts)) + " SELECT"
+def at_once(parts: tuple[Bulk, ...]) -> bytes:
+    """Statements as one, that does all or, if not all is held, nothing. Answers whether all was held.
+
+    What is done to a table must not depend on what another part does to it. The result is for a raw cursor: the
+    driver does not remember how it has parsed statements of this size.
+    """
+    numbers = count(1)
+    named = [f"part{number} AS ({part.if_held()})" for number, part in enumerate(parts)]
+    sql = ", ".join([HELD, *named]) + " SELECT whole FROM held"
+    return re.sub("%b", lambda _: f"${next(numbers)}", sql).encode()
 
 
-BE_QUICK = "SET statement_timeout = '8s'"
-"""A scorer that is paused in the middle of a COPY counts as busy, not as idle: its locks go with the statement."""
+BE_QUICK = "SET statement_timeout = '8s'; SET plan_cache_mode = force_generic_plan"
+"""Nothing takes that long; and the same few statements come again and again, so that they are planned once."""
 
 LOCK_PARTITIONS = """
 SELECT partition, position, epoch, owner FROM partitions WHERE partition = ANY(%b) ORDER BY partition FOR UPDATE
@@ -63,12 +97,16 @@ ON CONFLICT (tenant_id, version) DO NOTHING
 """
 """Seeds a tenant's first model; one that is there already stays as it is."""
 
-LOAD_STANDING = """
-SELECT event_id, digest, lead_id FROM events WHERE tenant_id = %(tenant_id)b AND event_id = ANY(%(event_ids)b)
+LOAD_KNOWN = """
+SELECT 1, event_id, digest, lead_id FROM events WHERE tenant_id = %(tenant_id)b AND event_id = ANY(%(event_ids)b)
 UNION ALL
-SELECT event_id, digest, NULL FROM quarantine WHERE tenant_id = %(tenant_id)b AND event_id = ANY(%(event_ids)b)
+SELECT 2, event_id, digest, '' FROM quarantine WHERE tenant_id = %(tenant_id)b AND event_id = ANY(%(event_ids)b)
+UNION ALL
+SELECT 3, '', state, '' FROM leads WHERE tenant_id = %(tenant_id)b AND lead_id = ANY(%(lead_ids)b)
 """
-"""The contents that stand under the event ids of a batch; without a lead those that are set apart."""
+"""What is stored about the facts of a batch: 1 the contents that stand under their event ids, 2 those that are set
+apart, 3 their leads."""
+STANDING, SET_APART = 1, 2
 
 LOAD_DAYS = """
 SELECT lead_id, type, occurred_at::date - DATE '1970-01-01', count(*), min(occurred_at), max(occurred_at)
@@ -137,7 +175,7 @@ ON CONFLICT (tenant_id, lead_id) DO UPDATE SET
 
 ADD_ROLLUPS = Bulk(
     """
-INSERT INTO rollups (tenant_id, kind, at, name, partition, count, total) SELECT * FROM {rows}
+INSERT INTO rollups (tenant_id, kind, at, name, partition, count, total) SELECT * FROM {rows} AS new
 ON CONFLICT (tenant_id, kind, at, name, partition) DO UPDATE SET
     count = rollups.count + excluded.count, total = rollups.total + excluded.total
 """,
@@ -146,13 +184,13 @@ ON CONFLICT (tenant_id, kind, at, name, partition) DO UPDATE SET
 """The sums for analytics."""
 
 ADD_SCORE_DAYS = Bulk(
-    "INSERT INTO score_days (tenant_id, day, lead_id, score_before) SELECT * FROM {rows} ON CONFLICT DO NOTHING",
+    "INSERT INTO score_days (tenant_id, day, lead_id, score_before) SELECT * FROM {rows} AS new ON CONFLICT DO NOTHING",
     "text", "date", "text", "int4",
 )  # fmt: skip
 """The scores before the first changes of a day."""
 
 ADD_NAMES = Bulk(
-    "INSERT INTO lead_names (tenant_id, name, lead_id) SELECT * FROM {rows} ON CONFLICT DO NOTHING",
+    "INSERT INTO lead_names (tenant_id, name, lead_id) SELECT * FROM {rows} AS new ON CONFLICT DO NOTHING",
     "text", "text", "text",
 )  # fmt: skip
 """What leads can be found by."""
@@ -168,32 +206,37 @@ WHERE lead_names.tenant_id = old.tenant_id AND lead_names.name = old.name AND le
 
 ADD_SCORE_COUNTS = Bulk(
     """
-INSERT INTO score_counts (tenant_id, partition, score, leads) SELECT * FROM {rows}
+INSERT INTO score_counts (tenant_id, partition, score, leads) SELECT * FROM {rows} AS new
 ON CONFLICT (tenant_id, partition, score) DO UPDATE SET leads = score_counts.leads + excluded.leads
 """,
     "text", "int2", "int4", "int8",
 )  # fmt: skip
 """How many leads have each score."""
 
-INSERT_QUARANTINE = """
+INSERT_QUARANTINE = Bulk(
+    """
 INSERT INTO quarantine (tenant_id, event_id, digest, lead_id, reason, detail, standing_lead_id, type, occurred_at,
-    received_at, source, properties, payload, quarantined_at)
-VALUES (%b, %b, %b, %b, %b::int2, %b, %b, %b, %b, %b, %b, %b::jsonb, %b, %b)
+    received_at, source, properties, payload, quarantined_at) SELECT * FROM {rows} AS new
 ON CONFLICT (tenant_id, event_id, digest) DO UPDATE SET state = 1, detail = excluded.detail, decided_at = NULL,
     decided_by = '', released_event_id = ''
 WHERE quarantine.reason = 2 AND quarantine.state = 2
-"""
+""",
+    "text", "text", "bytea", "text", "int2", "text", "text", "text", "timestamptz", "timestamptz", "text", "jsonb",
+    "bytea", "timestamptz",
+)  # fmt: skip
 """A fact that is set apart; one that is there already stays once. A dead letter that was released and cannot be
 processed again is held again."""
 
-ADD_IMPORT_COUNTS = """
-INSERT INTO import_counts (tenant_id, import_id, partition, accepted, duplicates, conflicts)
-VALUES (%b, %b, %b::int2, %b::int8, %b::int8, %b::int8)
+ADD_IMPORT_COUNTS = Bulk(
+    """
+INSERT INTO import_counts (tenant_id, import_id, partition, accepted, duplicates, conflicts) SELECT * FROM {rows} AS new
 ON CONFLICT (tenant_id, import_id, partition) DO UPDATE SET
     accepted = import_counts.accepted + excluded.accepted,
     duplicates = import_counts.duplicates + excluded.duplicates,
     conflicts = import_counts.conflicts + excluded.conflicts
-"""
+""",
+    "text", "text", "int2", "int8", "int8", "int8",
+)  # fmt: skip
 """What became of an import's facts."""
 
 UPSERT_IMPORT = """
@@ -219,18 +262,20 @@ ON CONFLICT DO NOTHING
 )  # fmt: skip
 """The refused rows of an import, up to a bound."""
 
-INSERT_OUTBOX = """
-INSERT INTO outbox (announcement_id, scorer_id, tenant_id, number, payload) VALUES (%b, %b, %b, %b::int8, %b)
-"""
+INSERT_OUTBOX = Bulk(
+    "INSERT INTO outbox (announcement_id, scorer_id, tenant_id, number, payload) SELECT * FROM {rows} AS new",
+    "text", "text", "text", "int8", "bytea",
+)  # fmt: skip
 """What is to be announced, kept until it is known to be."""
 
-DELETE_OUTBOX = "DELETE FROM outbox WHERE announcement_id = ANY(%b)"
+DELETE_OUTBOX = Bulk("DELETE FROM outbox USING {rows} AS told (id) WHERE announcement_id = told.id", "text")
 """What has been announced."""
 
-MOVE_PARTITIONS = """
-UPDATE partitions SET position = moved.position
-FROM unnest(%b::int2[], %b::int8[]) AS moved (partition, position) WHERE partitions.partition = moved.partition
-"""
+MOVE_PARTITIONS = Bulk(
+    "UPDATE partitions SET position = moved.position FROM {rows} AS moved (partition, position) "
+    "WHERE partitions.partition = moved.partition",
+    "int2", "int8",
+)  # fmt: skip
 """Everything up to here is committed."""
 
 LOAD_DUE = """

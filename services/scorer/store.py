@@ -4,25 +4,22 @@ The statements go through psycopg directly: batches are what makes the scorer fa
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from itertools import groupby
-from operator import attrgetter
 from typing import Any
 
 import psycopg
+from psycopg.types.json import Jsonb
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.scorer import rows, statements
-from services.scorer.batches import Unreadable
+from services.scorer import statements
 from services.scorer.binary import array
 from services.scorer.conditions.expression import compile_model
 from services.scorer.effects import Known, LeadKey
 from services.scorer.histories import load_histories
 from services.scorer.lead_state import load_lead
 from services.scorer.models import dump_model, load_model
-from services.scorer.rows import Written
 from services.scorer.scoring.compiled import CompiledModel
 from services.scorer.scoring.default_model import default_model
 from services.scorer.scoring.lead import Lead
@@ -33,9 +30,10 @@ from services.shared.errors import LeadscoreError, OwnershipLost
 
 IMPORT_ERRORS_MAX = 10_000
 """Refused rows kept of one import: enough to mend a file by, and no way to fill the disk."""
-PIPELINED_ROWS_MAX = 200
-"""Up to here the way to the server and back costs more than slower statements."""
+ROWS_AT_ONCE_MAX = 300
+"""Up to here the ways to the server and back cost more than the slower way in."""
 NO_LEADS: Mapping[LeadKey, Lead] = {}
+NO_MODELS: Mapping[str, CompiledModel] = {}
 
 
 class Superseded(LeadscoreError):
@@ -47,12 +45,12 @@ Cursor = psycopg.AsyncCursor[tuple[Any, ...]]
 
 
 @dataclass(frozen=True)
-class Announcement:
-    """Changes of one tenant that were committed together, as they go out."""
+class Fence:
+    """What a batch was worked out for: it is committed only if all of this is still so."""
 
-    announcement_id: str
-    tenant_id: str
-    payload: bytes
+    epochs: Mapping[int, int]
+    positions: Mapping[int, int]
+    models: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -121,21 +119,42 @@ class Session:
         self._connection = connection
         self._models = models
         self._scorer_id = scorer_id
+        self._raw = psycopg.AsyncRawCursor(connection)
         self.now = Transaction(connection, models, scorer_id)
 
     @asynccontextmanager
-    async def transaction(self, rows: int = 0) -> AsyncIterator["Transaction"]:
-        """A transaction: committed at the end of the context, rolled back if it is left by an exception.
+    async def transaction(self) -> AsyncIterator["Transaction"]:
+        """A transaction: committed at the end of the context, rolled back if it is left by an exception."""
+        async with self._connection.transaction():
+            yield self.now
 
-        One that writes few `rows` sends everything at once and waits for the answers together; COPY, which is faster
-        for many rows, cannot be used then.
+    async def commit(self, fence: Fence, parts: statements.Parts, reports: Sequence[Report] = ()) -> None:
+        """Does all parts and records the reports, or nothing.
+
+        Raises OwnershipLost if a partition was taken over, Superseded if the fence does not hold for another reason,
+        and psycopg.OperationalError if the outcome is unknown.
         """
-        if 0 < rows <= PIPELINED_ROWS_MAX:
-            async with self._connection.pipeline(), self._connection.transaction():
-                yield Transaction(self._connection, self._models, self._scorer_id, pipelined=True)
-        else:
-            async with self._connection.transaction():
-                yield self.now
+        if not reports and sum(len(rows) for _, rows in parts) <= ROWS_AT_ONCE_MAX:
+            await self._commit_at_once(fence, parts)
+            return
+        async with self.transaction() as transaction:
+            await transaction.take(fence)
+            await transaction.write(parts)
+            await transaction.record(reports)
+
+    async def _commit_at_once(self, fence: Fence, parts: statements.Parts) -> None:
+        """One statement is a transaction of its own: one way to the server and back."""
+        epochs = [fence.epochs[partition] for partition in fence.positions]
+        expected = (
+            array("int2", list(fence.positions)), array("int8", list(fence.positions.values())), array("int8", epochs),
+            self._scorer_id, array("text", list(fence.models)), array("int4", list(fence.models.values())),
+            len(fence.positions), len(fence.models),
+        )  # fmt: skip
+        columns = [column for part, rows in parts for column in part.arrays(rows)]
+        statement = statements.at_once(tuple(part for part, _ in parts))
+        held = await (await self._raw.execute(statement, [*expected, *columns])).fetchone()
+        if held != (True,):
+            raise Superseded("a partition was taken over or has moved, or another model was published")
 
 
 class Transaction:
@@ -146,12 +165,10 @@ class Transaction:
         connection: Connection,
         models: dict[tuple[str, int], CompiledModel],
         scorer_id: str,
-        pipelined: bool = False,
     ) -> None:
         self._connection = connection
         self._models = models
         self._scorer_id = scorer_id
-        self._pipelined = pipelined
 
     async def freeze(self) -> None:
         """Nothing that others commit from now on is seen, and nothing can be written."""
@@ -168,59 +185,48 @@ class Transaction:
         if owner != self._scorer_id or epoch != epochs[partition]:
             raise OwnershipLost(f"partition {partition} is {owner}'s, epoch {epoch}")
 
-    async def load(self, facts: Sequence[Incoming], cached: Mapping[LeadKey, Lead] = NO_LEADS) -> Known:
-        """What was stored about the ids and the leads of `facts`; leads that are `cached` are as they are there."""
-        models: dict[str, CompiledModel] = {}
-        known = Known(models=models)
-        by_tenant = {
-            tenant_id: list(found)
-            for tenant_id, found in groupby(sorted(facts, key=attrgetter("tenant_id")), attrgetter("tenant_id"))
-        }
-        async with self._connection.pipeline():
-            published = await self._connection.execute(statements.LOAD_TENANTS, [list(by_tenant)])
-            stored = {
-                tenant_id: await self._ask(tenant_id, incoming, cached) for tenant_id, incoming in by_tenant.items()
-            }
-        versions: dict[str, int] = dict(await published.fetchall())
+    async def load(
+        self,
+        facts: Sequence[Incoming],
+        cached: Mapping[LeadKey, Lead] = NO_LEADS,
+        models: Mapping[str, CompiledModel] = NO_MODELS,
+    ) -> Known:
+        """What was stored about the ids and the leads of `facts`; leads that are `cached` are as they are there, and
+        tenants have the models that are given.
+        """
+        by_tenant: dict[str, list[Incoming]] = {}
+        for each in facts:
+            by_tenant.setdefault(each.tenant_id, []).append(each)
+        known = Known(models={tenant_id: await self._model_of(tenant_id, models) for tenant_id in by_tenant})
         for tenant_id, incoming in by_tenant.items():
-            version = versions.get(tenant_id)
-            model = await (self._create_tenant(tenant_id) if version is None else self.model(tenant_id, version))
-            models[tenant_id] = model
-            lead_ids = {each.fact.lead_id for each in incoming}
-            await self._take_in(tenant_id, lead_ids, known, cached, stored[tenant_id])
+            await self._load_known(tenant_id, incoming, cached, known)
         return known
 
-    async def _ask(
-        self, tenant_id: str, facts: Sequence[Incoming], cached: Mapping[LeadKey, Lead]
-    ) -> tuple[Cursor, Cursor | None]:
-        event_ids = array("text", list({incoming.fact.event_id for incoming in facts}))
-        ids = {"tenant_id": tenant_id, "event_ids": event_ids}
-        standing = await self._connection.execute(statements.LOAD_STANDING, ids, binary=True)
-        missing = {each.fact.lead_id for each in facts if (tenant_id, each.fact.lead_id) not in cached}
-        if not missing:
-            return standing, None
-        leads = [tenant_id, array("text", list(missing))]
-        return standing, await self._connection.execute(statements.LOAD_LEADS, leads, binary=True)
+    async def _model_of(self, tenant_id: str, models: Mapping[str, CompiledModel]) -> CompiledModel:
+        return models.get(tenant_id) or await self.todays_model(tenant_id)
 
-    async def _take_in(
-        self,
-        tenant_id: str,
-        lead_ids: Iterable[str],
-        known: Known,
-        cached: Mapping[LeadKey, Lead],
-        stored: tuple[Cursor, Cursor | None],
+    async def _load_known(
+        self, tenant_id: str, facts: Sequence[Incoming], cached: Mapping[LeadKey, Lead], known: Known
     ) -> None:
-        standing, leads = stored
-        for event_id, digest, lead_id in await standing.fetchall():
-            if lead_id is None:
-                known.set_apart.add(((tenant_id, event_id), digest))
+        lead_ids = {each.fact.lead_id for each in facts}
+        missing = [lead_id for lead_id in lead_ids if (tenant_id, lead_id) not in cached]
+        asked = {
+            "tenant_id": tenant_id,
+            "event_ids": array("text", list({each.fact.event_id for each in facts})),
+            "lead_ids": array("text", missing),
+        }
+        leads = [lead for lead_id in lead_ids if (lead := cached.get((tenant_id, lead_id))) is not None]
+        stored = await self._connection.execute(statements.LOAD_KNOWN, asked, binary=True)
+        for what, event_id, content, lead_id in await stored.fetchall():
+            if what == statements.STANDING:
+                known.standing[tenant_id, event_id] = content, lead_id
+            elif what == statements.SET_APART:
+                known.set_apart.add(((tenant_id, event_id), content))
             else:
-                known.standing[tenant_id, event_id] = digest, lead_id
-        found = [load_lead(state) for (state,) in await leads.fetchall()] if leads else []
-        found += [lead for lead_id in lead_ids if (lead := cached.get((tenant_id, lead_id))) is not None]
-        known.leads |= {(tenant_id, lead.lead_id): lead for lead in found}
+                leads.append(load_lead(content))
+        known.leads |= {(tenant_id, lead.lead_id): lead for lead in leads}
         model = known.models[tenant_id]
-        if stale := [lead.lead_id for lead in found if lead.model_version != model.version]:
+        if stale := [lead.lead_id for lead in leads if lead.model_version != model.version]:
             histories = await load_histories(self._connection, tenant_id, stale, model)
             known.histories |= {(tenant_id, lead_id): history for lead_id, history in histories.items()}
 
@@ -242,75 +248,41 @@ class Transaction:
 
     async def _create_tenant(self, tenant_id: str) -> CompiledModel:
         model = default_model()
-        definition = rows.document(dump_model(model))
+        definition = Jsonb(dump_model(model))
         await self._connection.execute(statements.CREATE_TENANT, [tenant_id, model.version])
         await self._connection.execute(statements.CREATE_MODEL, [tenant_id, model.version, definition])
         return compile_model(model)
 
-    async def take(
-        self, epochs: Mapping[int, int], before: Mapping[int, int], models: Mapping[str, int]
-    ) -> Callable[[], Awaitable[None]]:
-        """Locks partitions for a batch that was worked out before. Answers a check to be made before the commit: it
-        raises OwnershipLost if one is not held in the epoch given, and Superseded if its position or a tenant's model
+    async def take(self, fence: Fence) -> None:
+        """Locks the partitions of a batch that was worked out before, and checks that it may still be written.
+
+        Raises OwnershipLost if one is not held in the epoch given, and Superseded if its position or a tenant's model
         is not the one that the batch was worked out for.
         """
-        async with self._together():
-            locked = await self._connection.execute(statements.LOCK_PARTITIONS, [list(before)])
-            published = await self._connection.execute(statements.LOAD_TENANTS, [list(models)])
-
-        async def check() -> None:
-            for partition, position, epoch, owner in await locked.fetchall():
-                self._check_owner(partition, epoch, owner, epochs)
-                if position != before[partition]:
-                    raise Superseded(f"partition {partition} is at {position}, not {before[partition]}")
-            if dict(await published.fetchall()) != models:
-                raise Superseded("another model was published")
-
-        return check
-
-    async def write(self, written: Written) -> None:
-        """Writes what a batch did."""
-        if self._pipelined:
-            await self._write_at_once([*written.tables, *written.sums])
-        else:
-            await self._write_by_copy(written)
-        async with self._together():
-            for row in written.quarantine:
-                await self._connection.execute(statements.INSERT_QUARANTINE, row)
-            for counts in written.import_counts:
-                await self._connection.execute(statements.ADD_IMPORT_COUNTS, counts)
-
-    async def _write_at_once(self, parts: Sequence[tuple[statements.Bulk, Sequence[Sequence[Any]]]]) -> None:
-        if parts:
-            columns = [column for part, found in parts for column in part.arrays(found)]
-            await self._connection.execute(statements.at_once(tuple(part for part, _ in parts)), columns)
-
-    async def _write_by_copy(self, written: Written) -> None:
-        for table, found in written.tables:
-            async with self._connection.cursor().copy(table.copy) as copy:
-                copy.set_types(table.wire_types)
-                for row in found:
-                    await copy.write_row(row)
         async with self._connection.pipeline():
-            for table, _ in written.tables:
-                if table.move:
-                    await self._connection.execute(table.move)
-            for part, found in written.sums:
-                await self._connection.execute(part.sql, part.arrays(found))
+            locked = await self._connection.execute(statements.LOCK_PARTITIONS, [list(fence.positions)])
+            published = await self._connection.execute(statements.LOAD_TENANTS, [list(fence.models)])
+        for partition, position, epoch, owner in await locked.fetchall():
+            self._check_owner(partition, epoch, owner, fence.epochs)
+            if position != fence.positions[partition]:
+                raise Superseded(f"partition {partition} is at {position}, not {fence.positions[partition]}")
+        if dict(await published.fetchall()) != fence.models:
+            raise Superseded("another model was published")
 
-    def _together(self) -> AbstractAsyncContextManager[Any]:
-        """Statements that wait for nothing in between go to the server together."""
-        return contextlib.nullcontext() if self._pipelined else self._connection.pipeline()
-
-    async def set_apart(self, incoming: Incoming, detail: str, now_us: int) -> None:
-        """Sets a fact apart that cannot be processed."""
-        row = rows.poison_row(incoming, detail, to_datetime(now_us))
-        await self._connection.execute(statements.INSERT_QUARANTINE, row)
-
-    async def set_apart_unreadable(self, message: Unreadable, now_us: int) -> None:
-        """Sets a message apart that cannot be read, as it came."""
-        row = rows.unreadable_row(message, to_datetime(now_us))
-        await self._connection.execute(statements.INSERT_QUARANTINE, row)
+    async def write(self, parts: statements.Parts) -> None:
+        """Does all parts: COPY into the tables that rows are put into, and the rest after it."""
+        for part, found in parts:
+            if isinstance(part, statements.Target):
+                async with self._connection.cursor().copy(part.copy) as copy:
+                    copy.set_types(part.wire_types)
+                    for row in found:
+                        await copy.write_row(row)
+        async with self._connection.pipeline():
+            for part, found in parts:
+                if not isinstance(part, statements.Target):
+                    await self._connection.execute(part.sql, part.arrays(found))
+                elif part.move:
+                    await self._connection.execute(part.move)
 
     async def record(self, reports: Iterable[Report]) -> None:
         """Records the reports of imports."""
@@ -325,22 +297,6 @@ class Transaction:
                 import_key, add = [each.tenant_id, report.import_id], statements.ADD_IMPORT_ERRORS
                 bounded = [*import_key, *add.arrays(refused), *import_key, IMPORT_ERRORS_MAX]
                 await self._connection.execute(add.sql, bounded)
-
-    async def move(
-        self, positions: Mapping[int, int], announcements: Iterable[Announcement], announced: Sequence[str]
-    ) -> None:
-        """Moves the positions, and with them what is to be announced in, and what has been announced out."""
-        async with self._together():
-            for number, each in enumerate(announcements):
-                await self._connection.execute(
-                    statements.INSERT_OUTBOX,
-                    [each.announcement_id, self._scorer_id, each.tenant_id, number, each.payload],
-                )
-            if announced:
-                await self._connection.execute(statements.DELETE_OUTBOX, [list(announced)])
-            if positions:
-                moved = [list(positions), list(positions.values())]
-                await self._connection.execute(statements.MOVE_PARTITIONS, moved)
 
     async def load_lead(self, tenant_id: str, lead_id: str) -> Lead | None:
         """One lead, if anything is known of it."""
