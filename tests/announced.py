@@ -11,6 +11,8 @@ from services.query.announcements import Announcement
 from services.shared.bus import StreamMessage
 
 MADE_US = 1_700_000_000_000_000
+END = "end of "
+"""Before a lead's id: its erasure."""
 
 
 class Shown(NamedTuple):
@@ -31,6 +33,9 @@ class Leads:
     def changes(self, lead_ids: Iterable[str]) -> Iterator[score_pb2.ScoreUpdate]:
         """One change of each of these leads, in this order."""
         for lead_id in lead_ids:
+            if lead_id.startswith(END):
+                yield self._end(lead_id.removeprefix(END))
+                continue
             before = self._versions.get(lead_id, 0)
             self._versions[lead_id] = before + 1
             yield score_pb2.ScoreUpdate(
@@ -41,6 +46,16 @@ class Leads:
                 grade=f"D{(before + 1) // 10}",
                 version=before + 1,
             )
+
+    def _end(self, lead_id: str) -> score_pb2.ScoreUpdate:
+        before = self._versions.pop(lead_id, 0)
+        return score_pb2.ScoreUpdate(
+            lead_id=lead_id,
+            previous_score=before,
+            previous_grade=f"D{before // 10}",
+            version=before + 1,
+            cause=score_pb2.CAUSE_ERASURE,
+        )
 
     def payload(self, lead_ids: Iterable[str]) -> bytes:
         """One announcement of a change of each of these leads."""

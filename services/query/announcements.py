@@ -40,6 +40,11 @@ class Change:
         return bool(self.update.grade != self.previous_grade)
 
     @property
+    def erases(self) -> bool:
+        """Whether the lead is gone."""
+        return bool(self.update.cause == score_pb2.CAUSE_ERASURE)
+
+    @property
     def crosses(self) -> bool:
         """Whether it crossed a threshold."""
         return bool(self.update.crossings)
@@ -55,7 +60,7 @@ class Change:
 class Announcement:
     """Changes of one tenant that were committed together, with what tells at once that a watcher wants none of them."""
 
-    __slots__ = ("behind", "changes", "crosses", "lead_ids", "place", "regrades", "score_max")
+    __slots__ = ("behind", "changes", "crosses", "erases", "lead_ids", "place", "regrades", "score_max")
 
     def __init__(self, message: StreamMessage, made_us: int) -> None:
         updates = stream_pb2.ScoreAnnouncement.FromString(message.payload).updates
@@ -69,11 +74,14 @@ class Announcement:
         self.score_max = max((change.score_max for change in self.changes), default=0)
         self.regrades = any(change.regrades for change in self.changes)
         self.crosses = any(change.crosses for change in self.changes)
+        self.erases = any(change.erases for change in self.changes)
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which changes a watcher wants."""
+    """Which changes a watcher wants. The end of a lead passes whatever is asked of changes: what came before it may be
+    known to the watcher.
+    """
 
     lead_ids: frozenset[str] = frozenset()
     min_score: int = 0
@@ -91,17 +99,19 @@ class Filter:
         return changes if wants_all else [change for change in changes if self._wants(change)]
 
     def _wants_none(self, announcement: Announcement) -> bool:
-        return (
-            (bool(self.lead_ids) and self.lead_ids.isdisjoint(announcement.lead_ids))
-            or announcement.score_max < self.min_score
+        if self.lead_ids and self.lead_ids.isdisjoint(announcement.lead_ids):
+            return True
+        return not announcement.erases and (
+            announcement.score_max < self.min_score
             or (self.grade_changes_only and not announcement.regrades)
             or (self.crossings_only and not announcement.crosses)
         )
 
     def _wants(self, change: Change) -> bool:
-        return (
-            (not self.lead_ids or change.lead_id in self.lead_ids)
-            and change.score_max >= self.min_score
+        if self.lead_ids and change.lead_id not in self.lead_ids:
+            return False
+        return change.erases or (
+            change.score_max >= self.min_score
             and (not self.grade_changes_only or change.regrades)
             and (not self.crossings_only or change.crosses)
         )

@@ -91,6 +91,7 @@ class Seen:
         self._first: list[str] = []
         self._ids: list[str] = []
         self._versions: list[array[int]] = []
+        self._ended: set[str] = set()
 
     def add(self, updates: Sequence[score_pb2.ScoreUpdate]) -> None:
         """Takes in a slice; slices come in the order of the lead ids."""
@@ -101,11 +102,19 @@ class Seen:
             self._versions.append(array("q", [update.version for update in updates]))
 
     def version(self, lead_id: str) -> int:
-        """The version that was shown of a lead; -1 if none was."""
+        """The version that was shown of a lead; -1 if none was, or if the lead has ended since."""
+        if lead_id in self._ended:
+            return -1
         index = bisect_right(self._first, lead_id) - 1
         at = self._ids[index].find(f"{SEPARATOR}{lead_id}{SEPARATOR}") if index >= 0 else -1
         return -1 if at < 0 else self._versions[index][self._ids[index].count(SEPARATOR, 0, at)]
 
     def newer(self, changes: Sequence[Change]) -> Sequence[Change]:
-        """The changes that came after what was shown."""
-        return [change for change in changes if change.version > self.version(change.lead_id)]
+        """The changes that came after what was shown. Behind its end a lead is a new one, whose versions begin anew."""
+        found = []
+        for change in changes:
+            if change.version > self.version(change.lead_id):
+                found.append(change)
+                if change.erases:
+                    self._ended.add(change.lead_id)
+        return found

@@ -27,7 +27,9 @@ class Room:
 
 
 class Merged:
-    """All changes of one lead that wait for a slow watcher, as one: from what it was at first to what it is now."""
+    """All changes of one lead that wait for a slow watcher, as one: from what it was at first to what it is now. If the
+    lead ends, that is the last of them: what comes behind it is about another lead of the same id.
+    """
 
     __slots__ = ("first", "last", "previous_grade", "previous_score")
 
@@ -36,6 +38,11 @@ class Merged:
         self.previous_score = change.previous_score
         self.previous_grade = change.previous_grade
         self.last = change
+
+    @property
+    def lead_id(self) -> str:
+        """The lead."""
+        return self.last.lead_id
 
     def message(self, resume: Place) -> bytes:
         """The serialized message to the watcher."""
@@ -61,8 +68,8 @@ class Watcher:
         self._wanted = wanted
         self._room = room
         self._in_order: deque[Change] = deque()
-        self._merged: dict[str, Merged] = {}
-        self._lead_ids: deque[str] = deque()
+        self._merged: deque[Merged] = deque()
+        self._merging: dict[str, Merged] = {}
         self._ended: CallerError | None = None
         self._arrived = asyncio.Event()
 
@@ -89,10 +96,12 @@ class Watcher:
             return self._in_order.popleft().message
         if not self._merged:
             return None
-        merged = self._merged.pop(self._lead_ids.popleft())
+        merged = self._merged.popleft()
+        if self._merging[merged.lead_id] is merged:
+            del self._merging[merged.lead_id]
         self._room.left += 1
         # The leads are in the order of their first change: before that of the next one, nothing is left to get.
-        return merged.message(self._merged[self._lead_ids[0]].first if self._lead_ids else self.place)
+        return merged.message(self._merged[0].first if self._merged else self.place)
 
     def check(self) -> None:
         """Raises the error with which the watch was ended, if it was."""
@@ -119,18 +128,18 @@ class Watcher:
         self._in_order.clear()
         self._room.left += len(self._merged)
         self._merged.clear()
-        self._lead_ids.clear()
+        self._merging.clear()
         self._arrived.set()
 
     def _merge(self, changes: Iterable[Change]) -> None:
         before = len(self._merged)
         for change in changes:
-            merged = self._merged.get(change.lead_id)
-            if merged is not None:
+            merged = self._merging.get(change.lead_id)
+            if merged is not None and not merged.last.erases:
                 merged.last = change
             else:
-                self._merged[change.lead_id] = Merged(change)
-                self._lead_ids.append(change.lead_id)
+                self._merging[change.lead_id] = Merged(change)
+                self._merged.append(self._merging[change.lead_id])
         self._room.left -= len(self._merged) - before
         if len(self._merged) > LEADS_WAITING_MAX or self._room.left < 0:
             self.end(Unavailable("the watcher is too far behind; watch again with the last resume token"))

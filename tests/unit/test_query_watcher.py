@@ -65,7 +65,9 @@ def test_a_merged_change_has_the_grade_before_the_first_and_all_else_of_the_last
 
 @settings(max_examples=300, deadline=None)
 @given(
-    announced=some.lists(some.lists(some.sampled_from("abcdef"), max_size=6), min_size=1, max_size=12),
+    announced=some.lists(
+        some.lists(some.sampled_from([*"abcdef", "end of a", "end of d"]), max_size=6), min_size=1, max_size=12
+    ),
     takes=some.lists(some.integers(0, 8), min_size=12, max_size=12),
     wanted=some.builds(
         Filter, some.frozensets(some.sampled_from("abc")), some.integers(0, 3), some.booleans(), some.booleans()
@@ -142,6 +144,32 @@ def test_a_fall_below_the_minimum_is_shown_too() -> None:
     announcement.changes[0].previous_score = 50
     announcement.score_max = 50
     assert list(Filter(min_score=50).select(announcement, START)) == announcement.changes
+
+
+@pytest.mark.parametrize("wanted", [Filter(min_score=9), Filter(grade_changes_only=True), Filter(crossings_only=True)])
+def test_the_end_of_a_lead_passes_every_filter_but_that_of_other_leads(wanted: Filter) -> None:
+    leads = Leads()
+    leads.announcement(1, ["ada"])
+    end = leads.announcement(2, ["end of ada"])
+    assert list(wanted.select(end, START)) == end.changes
+    assert list(replace(wanted, lead_ids=frozenset(["ada"])).select(end, START)) == end.changes
+    assert list(replace(wanted, lead_ids=frozenset(["grace"])).select(end, START)) == []
+
+
+def test_a_watcher_too_far_behind_is_told_of_an_end_and_then_of_the_new_lead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "CHANGES_WAITING_MAX", 5)
+    leads, watcher = Leads(), watching()
+    watcher.offer(leads.announcement(1, ["ada", "ada", "grace", "end of ada", "ada", "ada", "ada"]))
+    assert taken(watcher) == [("ada", 0, 0, 3), ("grace", 0, 1, 1), ("ada", 0, 3, 3)]
+    assert watcher._room.left == Room().left
+
+
+def test_behind_its_end_a_lead_that_was_seen_is_offered_from_its_first_version_on() -> None:
+    seen = Seen()
+    seen.add([score_pb2.ScoreUpdate(lead_id="ada", version=2)])
+    leads, watcher = Leads(), Watcher(Filter(), START, Room(), seen)
+    watcher.offer(leads.announcement(1, ["ada", "ada", "end of ada", "ada"]))
+    assert [(each.score, each.version) for each in taken(watcher)] == [(0, 3), (1, 1)]
 
 
 def test_who_wants_crossings_is_told_of_them_alone() -> None:
