@@ -19,6 +19,7 @@ COMMANDS = {
     "status": ("cli.status", "Says where a lead stands in the pipeline."),
     "assign": ("cli.assign", "Says who takes care of a lead."),
     "note": ("cli.note", "Adds a note to a lead."),
+    "erase": ("cli.erase", "Erases a lead with its whole history."),
     "model": ("cli.model.group", "Reads, checks, tries and publishes the rules of the scores."),
     "rescore": ("cli.rescore", "Scores all leads anew from their whole history."),
     "operations": ("cli.operations", "Shows rescores, and stops them."),

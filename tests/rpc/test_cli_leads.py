@@ -178,6 +178,20 @@ async def test_the_pipeline_takes_a_status_an_owner_and_notes(terminal: Terminal
     ]
 
 
+async def test_a_lead_is_erased_only_if_that_is_meant(terminal: Terminal) -> None:
+    terminal.services.answers["DeleteLead"] = ingest.DeleteLeadResponse(event_id="DSR-17", consistency_token="t")
+    unsure = await terminal.run("erase", LEAD)
+    assert (unsure.exit_code, unsure.stdout, terminal.services.requests) == (1, "", [])
+    assert f"Erase {LEAD} with its whole history?" in unsure.stderr
+    erased = await terminal.run("erase", LEAD, "--yes", "--id", "DSR-17")
+    assert erased.stdout == f"{LEAD} is erased in its turn; the audit log will have it as erasure/DSR-17\n"
+    assert json.loads((await terminal.run("erase", LEAD, "--yes", "--json")).stdout)["consistencyToken"] == "t"
+    assert terminal.services.requests == [
+        ingest.DeleteLeadRequest(lead_id=LEAD, event_id="DSR-17"),
+        ingest.DeleteLeadRequest(lead_id=LEAD),
+    ]
+
+
 @pytest.mark.parametrize("command", [["status", "x", "won"], ["assign", "x", "kim"], ["note", "x", "text"]])
 async def test_the_pipeline_answers_programs_with_the_token(terminal: Terminal, command: list[str]) -> None:
     for rpc, answer in (
@@ -198,6 +212,7 @@ async def test_the_pipeline_answers_programs_with_the_token(terminal: Terminal, 
         ("SetLeadStatus", ["status", "x", "won"]),
         ("AssignLead", ["assign", "x", "kim"]),
         ("AddNote", ["note", "x", "text"]),
+        ("DeleteLead", ["erase", "x", "--yes"]),
     ],
 )
 async def test_what_is_refused_is_one_sentence(terminal: Terminal, rpc: str, arguments: list[str]) -> None:
