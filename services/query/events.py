@@ -12,6 +12,7 @@ from services.query.reading import PAGE_SIZE_DEFAULT, Key, Moment, decode_key, e
 from services.query.wire import set_times, to_struct
 from services.shared.clock import to_datetime
 from services.shared.facts.identity import fold_type
+from services.shared.paging import Filling
 from services.shared.schema import EVENTS
 
 ORDERING = Ordering([("occurred_at", True), ("event_id", False)])
@@ -29,11 +30,10 @@ async def list_events(
     walk = _walk(tenant_id, request.lead_id, after, types if request.types else None)
     async with snapshot(engine) as connection:
         await find_lead(connection, tenant_id, request.lead_id)
-        page = await read_page(connection, walk, request.page_size or PAGE_SIZE_DEFAULT)
-    return contract.ListEventsResponse(
-        events=[_event(row) for row in page.rows],
-        next_page_token=encode_key(page.after, *call) if page.after else "",
-    )
+        page = Filling(request.page_size or PAGE_SIZE_DEFAULT, _event)
+        behind = await read_page(connection, walk, page)
+    more = encode_key(behind, *call) if behind else ""
+    return contract.ListEventsResponse(events=page.items, next_page_token=more)
 
 
 def _walk(tenant_id: str, lead_id: str, after: tuple[int, str] | None, types: list[str] | None) -> Walk:

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.query.leads import find_lead
 from services.query.reading import PAGE_SIZE_DEFAULT, Whole, snapshot
 from services.query.wire import set_times
+from services.shared.paging import Filling
 from services.shared.schema import LEDGER
 from services.shared.tokens import decode_page, encode_page
 
@@ -18,15 +19,15 @@ async def list_history(
     engine: AsyncEngine, tenant_id: str, lead_id: str, page_size: int, page_token: str
 ) -> contract.ListHistoryResponse:
     """A page of a lead's changes, newest first. Raises NotFound."""
-    size = page_size or PAGE_SIZE_DEFAULT
     query = select(LEDGER).where(LEDGER.c.tenant_id == tenant_id, LEDGER.c.lead_id == lead_id)
     if (below := decode_page(page_token, Whole)) is not None:
         query = query.where(LEDGER.c.sequence < below)
     async with snapshot(engine) as connection:
         await find_lead(connection, tenant_id, lead_id)
-        rows = (await connection.execute(query.order_by(LEDGER.c.sequence.desc()).limit(size + 1))).all()
-    more = encode_page(rows[size - 1].sequence) if len(rows) > size else ""
-    return contract.ListHistoryResponse(entries=[_entry(row) for row in rows[:size]], next_page_token=more)
+        page = Filling(page_size or PAGE_SIZE_DEFAULT, _entry)
+        await page.take(connection, query.order_by(LEDGER.c.sequence.desc()))
+    more = encode_page(page.items[-1].sequence) if page.is_full else ""
+    return contract.ListHistoryResponse(entries=page.items, next_page_token=more)
 
 
 def _entry(row: Row[Any]) -> contract.LedgerEntry:

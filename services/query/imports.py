@@ -1,7 +1,6 @@
 """How imports are doing, from what their reader reported and what the scorer found."""
 
 from collections.abc import Mapping
-from datetime import UTC
 from typing import Any
 
 from leadscore.ingest.v1 import ingest_service_pb2 as ingest
@@ -13,6 +12,7 @@ from services.query.reading import PAGE_SIZE_DEFAULT, Key, Moment, Whole, decode
 from services.query.wire import set_times
 from services.shared.clock import to_datetime
 from services.shared.errors import NotFound
+from services.shared.paging import Filling
 from services.shared.schema import IMPORT_COUNTS, IMPORT_ERRORS, IMPORTS, PARTITIONS
 from services.shared.tokens import decode_page, decode_positions, encode_page
 
@@ -20,12 +20,11 @@ from services.shared.tokens import decode_page, decode_positions, encode_page
 async def get_import(engine: AsyncEngine, tenant_id: str, import_id: str) -> contract.Import:
     """An import. Raises NotFound."""
     async with snapshot(engine) as connection:
-        found = await _imports(
-            connection, select(IMPORTS).where(IMPORTS.c.tenant_id == tenant_id, IMPORTS.c.import_id == import_id)
-        )
-    if not found:
+        of_import = select(IMPORTS).where(IMPORTS.c.tenant_id == tenant_id, IMPORTS.c.import_id == import_id)
+        page = await _imports(connection, of_import, size=1)
+    if not page.items:
         raise NotFound(f"nothing is known of import {import_id!r}")
-    return found[0]
+    return page.items[0]
 
 
 async def list_imports(
@@ -40,26 +39,25 @@ async def list_imports(
     if (after := decode_key(page_token, tuple[Moment, Key], "imports")) is not None:
         query = query.where(tuple_(*key) < (to_datetime(after[0]), after[1]))
     async with snapshot(engine) as connection:
-        found = await _imports(connection, query)
-    more = ""
-    if len(found) > size:
-        last = found[size - 1]
-        more = encode_key((last.started_at.ToDatetime(tzinfo=UTC), last.import_id), "imports")
-    return contract.ListImportsResponse(imports=found[:size], next_page_token=more)
+        page = await _imports(connection, query, size)
+    last = page.last
+    more = encode_key((last.started_at, last.import_id), "imports") if page.is_full and last is not None else ""
+    return contract.ListImportsResponse(imports=page.items, next_page_token=more)
 
 
-async def _imports(connection: AsyncConnection, query: Select[Any]) -> list[contract.Import]:
+async def _imports(connection: AsyncConnection, query: Select[Any], size: int) -> Filling[contract.Import]:
     """The imports of a query, with what the scorer found in them and how far it is with them."""
+    reached = await connection.execute(select(PARTITIONS.c.partition, PARTITIONS.c.position))
+    positions = {row.partition: row.position for row in reached}
+    page = Filling(size, lambda row: _import(row, _is_scored(row.token, positions)))
     known = query.subquery()
     of_import = IMPORT_COUNTS.c.tenant_id == known.c.tenant_id, IMPORT_COUNTS.c.import_id == known.c.import_id
     names = "accepted", "duplicates", "conflicts"
     sums = [func.coalesce(func.sum(IMPORT_COUNTS.c[name]), 0).label(name) for name in names]
     counts = select(*sums).where(*of_import).lateral()
     newest_first = known.c.started_at.desc(), known.c.import_id.desc()
-    rows = (await connection.execute(select(known, counts).join(counts, true()).order_by(*newest_first))).all()
-    reached = await connection.execute(select(PARTITIONS.c.partition, PARTITIONS.c.position))
-    positions = {row.partition: row.position for row in reached}
-    return [_import(row, _is_scored(row.token, positions)) for row in rows]
+    await page.take(connection, select(known, counts).join(counts, true()).order_by(*newest_first))
+    return page
 
 
 def _is_scored(token: str, positions: Mapping[int, int]) -> bool:
@@ -96,7 +94,6 @@ async def list_import_errors(
     engine: AsyncEngine, tenant_id: str, import_id: str, page_size: int, page_token: str
 ) -> contract.ListImportErrorsResponse:
     """A page of an import's refused rows, in the order of the file. Raises NotFound."""
-    size = page_size or PAGE_SIZE_DEFAULT
     known = select(IMPORTS.c.import_id).where(IMPORTS.c.tenant_id == tenant_id, IMPORTS.c.import_id == import_id)
     errors = select(IMPORT_ERRORS).where(IMPORT_ERRORS.c.tenant_id == tenant_id, IMPORT_ERRORS.c.import_id == import_id)
     key = IMPORT_ERRORS.c.row, IMPORT_ERRORS.c.field
@@ -105,9 +102,11 @@ async def list_import_errors(
     async with snapshot(engine) as connection:
         if (await connection.execute(known)).one_or_none() is None:
             raise NotFound(f"nothing is known of import {import_id!r}")
-        rows = (await connection.execute(errors.order_by(*key).limit(size + 1))).all()
-    page = rows[:size]
-    return contract.ListImportErrorsResponse(
-        errors=[contract.ImportError(row=row.row, field=row.field, description=row.description) for row in page],
-        next_page_token=encode_page((page[-1].row, page[-1].field)) if len(rows) > size else "",
-    )
+        page = Filling(page_size or PAGE_SIZE_DEFAULT, _error)
+        await page.take(connection, errors.order_by(*key))
+    more = encode_page((page.items[-1].row, page.items[-1].field)) if page.is_full else ""
+    return contract.ListImportErrorsResponse(errors=page.items, next_page_token=more)
+
+
+def _error(row: Row[Any]) -> contract.ImportError:
+    return contract.ImportError(row=row.row, field=row.field, description=row.description)

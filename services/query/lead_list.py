@@ -11,10 +11,11 @@ from services.query.filters.parsing import parse_filter
 from services.query.filters.tree import Node, comparisons_in
 from services.query.leads import SHOWN, lead_of
 from services.query.orders import Order, order_named
-from services.query.pages import Page, Walk, read_page
+from services.query.pages import Walk, read_page
 from services.query.reading import PAGE_SIZE_DEFAULT, decode_key, encode_key, snapshot
 from services.query.search import SHAPE, fold_search, search_walk
 from services.shared.errors import FieldViolation, InvalidRequest
+from services.shared.paging import Filling
 from services.shared.schema import LEADS
 
 ORDER_DEFAULT = "score desc"
@@ -34,11 +35,10 @@ async def list_leads(
     after = decode_key(request.page_token, SHAPE if search else order.shape, *call)
     walk = search_walk(tenant_id, search, after, tree) if search else lead_walk(tenant_id, order, after, tree)
     async with snapshot(engine) as connection:
-        page: Page = await read_page(connection, walk, request.page_size or PAGE_SIZE_DEFAULT)
-    return contract.ListLeadsResponse(
-        leads=[lead_of(row) for row in page.rows],
-        next_page_token=encode_key(page.after, *call) if page.after else "",
-    )
+        page = Filling(request.page_size or PAGE_SIZE_DEFAULT, lead_of)
+        behind = await read_page(connection, walk, page)
+    more = encode_key(behind, *call) if behind else ""
+    return contract.ListLeadsResponse(leads=page.items, next_page_token=more)
 
 
 def lead_walk(tenant_id: str, order: Order, after: Any, tree: Node | None) -> Walk:

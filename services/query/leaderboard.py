@@ -12,17 +12,20 @@ from services.query.filters.parsing import parse_filter
 from services.query.filters.tree import Node, comparisons_in
 from services.query.leads import SHOWN, find_lead
 from services.query.orders import BEST_FIRST, BEST_LAST, Order
-from services.query.pages import Page, Stretch, Walk, read_page
+from services.query.pages import Key, Stretch, Walk, read_page
 from services.query.ranks import ranks_of, ranks_of_page, standing_of
 from services.query.reading import PAGE_SIZE_DEFAULT, decode_key, encode_key, snapshot
 from services.query.wire import set_times
 from services.shared.errors import FieldViolation, InvalidRequest
+from services.shared.paging import PAGE_BYTES_MAX, Filling
 from services.shared.schema import LEADS
 
 ENTRY = (
     "lead_id", "score", "engagement", "fit", "grade", "version", "last_event_at", "status", "owner", "machine_score",
 )  # fmt: skip
 """What is shown of a row, beside what the profile has."""
+TEXT_LENGTH_MAX = 200
+"""Of a name or a company: enough for a line, and a thousand of them fit one answer."""
 
 
 async def list_leaderboard(
@@ -43,33 +46,37 @@ async def list_leaderboard(
         raise InvalidRequest([FieldViolation("around_lead_id", "must not be given with a page token")])
     async with snapshot(engine) as connection:
         if around_lead_id:
-            page = await _page_around(connection, tenant_id, around_lead_id, size, tree)
+            entries, behind = await _entries_around(connection, tenant_id, around_lead_id, size, tree)
         else:
-            page = await read_page(connection, _walk(tenant_id, BEST_FIRST, BEST_FIRST.behind(after), tree), size)
-        scores = [row.score for row in page.rows]
+            page = Filling(size, _entry)
+            behind = await read_page(connection, _walk(tenant_id, BEST_FIRST, BEST_FIRST.behind(after), tree), page)
+            entries = page.items
+        scores = [entry.score for entry in entries]
         first = await standing_of(connection, tenant_id, scores[0] if scores else 0)
         if tree:
             by_score = await ranks_of(connection, tenant_id, scores)
             ranks = [by_score[score] for score in scores]
         else:
             ranks = ranks_of_page(scores, first)
-    return contract.ListLeaderboardResponse(
-        entries=[_entry(row, rank) for row, rank in zip(page.rows, ranks, strict=True)],
-        next_page_token=encode_key(page.after, "leaderboard", filter_text) if page.after else "",
-        total_leads=first.total,
-    )
+    for entry, rank in zip(entries, ranks, strict=True):
+        entry.rank = rank
+    more = encode_key(behind, "leaderboard", filter_text) if behind else ""
+    return contract.ListLeaderboardResponse(entries=entries, next_page_token=more, total_leads=first.total)
 
 
-async def _page_around(connection: AsyncConnection, tenant_id: str, lead_id: str, size: int, tree: Node | None) -> Page:
+async def _entries_around(
+    connection: AsyncConnection, tenant_id: str, lead_id: str, size: int, tree: Node | None
+) -> tuple[list[contract.LeaderboardEntry], Key | None]:
     """A page with a lead in its middle, or with where it would be if a filter does not let it pass."""
     lead = await find_lead(connection, tenant_id, lead_id)
     key = lead.score, lead.lead_id
-    above: list[Row[Any]] = []
-    if half := size // 2:
-        above = (await read_page(connection, _walk(tenant_id, BEST_LAST, BEST_LAST.behind(key), tree), half)).rows
-    below = _walk(tenant_id, BEST_FIRST, [Stretch(LEADS.c.lead_id == lead_id), *BEST_FIRST.behind(key)], tree)
-    page = await read_page(connection, below, size - len(above))
-    return Page([*reversed(above), *page.rows], page.after)
+    above = Filling(size // 2, _entry, PAGE_BYTES_MAX // 2)
+    if size > 1:
+        await read_page(connection, _walk(tenant_id, BEST_LAST, BEST_LAST.behind(key), tree), above)
+    below = Filling(size - len(above.items), _entry, PAGE_BYTES_MAX // 2 + above.bytes_left)
+    walk = _walk(tenant_id, BEST_FIRST, [Stretch(LEADS.c.lead_id == lead_id), *BEST_FIRST.behind(key)], tree)
+    behind = await read_page(connection, walk, below)
+    return [*reversed(above.items), *below.items], behind
 
 
 def _walk(tenant_id: str, order: Order, stretches: Sequence[Stretch], tree: Node | None) -> Walk:
@@ -83,9 +90,9 @@ def _walk(tenant_id: str, order: Order, stretches: Sequence[Stretch], tree: Node
     return Walk(LEADS, leads, stretches, order.ordering, shown, comparisons=comparisons_in(tree))
 
 
-def _entry(row: Row[Any], rank: int) -> contract.LeaderboardEntry:
+def _entry(row: Row[Any]) -> contract.LeaderboardEntry:
+    """A row as the contract has it, without its rank."""
     entry = contract.LeaderboardEntry(
-        rank=rank,
         lead_id=row.lead_id,
         score=row.score,
         engagement=row.engagement,
@@ -103,5 +110,5 @@ def _entry(row: Row[Any], rank: int) -> contract.LeaderboardEntry:
 
 
 def text_of(value: object) -> str:
-    """A value of a profile, if it is a text."""
-    return value if isinstance(value, str) else ""
+    """The beginning of a value of a profile, if it is a text."""
+    return value[:TEXT_LENGTH_MAX] if isinstance(value, str) else ""

@@ -7,6 +7,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, Select, Subquery, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.shared.paging import Filling
+
 ROWS_MAX = 20_000
 """Looked at for one page, when not all of them are shown."""
 ROW_COMPARISONS_MAX = 100_000
@@ -63,32 +65,23 @@ class Walk:
         return max(1, min(ROWS_MAX, ROW_COMPARISONS_MAX // self.comparisons))
 
 
-@dataclass(frozen=True)
-class Page:
-    """Rows, and the key behind which the next page begins; None if there is none."""
-
-    rows: list[Row[Any]]
-    after: Key | None
-
-
-async def read_page(connection: AsyncConnection, walk: Walk, size: int) -> Page:
-    """The first rows of a walk. Of one that sifts there may be fewer, or none, and still some behind them."""
-    rows: list[Row[Any]] = []
+async def read_page(connection: AsyncConnection, walk: Walk, page: Filling[Any]) -> Key | None:
+    """Fills a page with the first rows of a walk; answers the key behind which the next one begins, None if there is
+    none. Of a walk that sifts there may be fewer rows than asked for, or none, and still some behind them.
+    """
     sifts = walk.comparisons > 0
     left = walk.rows_max if sifts else 0
     for stretch in walk.stretches:
-        wanted = size + 1 - len(rows)
-        near = _near(walk, stretch, left if sifts else wanted)
-        found = walk.shown(near).order_by(*walk.ordering.by(near.c, stretch.fixed)).limit(wanted)
-        rows += (await connection.execute(found)).all()
-        if len(rows) > size:
-            return Page(rows[:size], walk.ordering.key(rows[size - 1]))
+        near = _near(walk, stretch, left if sifts else page.rows_wanted)
+        await page.take(connection, walk.shown(near).order_by(*walk.ordering.by(near.c, stretch.fixed)))
+        if page.is_full and page.last is not None:
+            return walk.ordering.key(page.last)
         if sifts:
             last = (await connection.execute(_last(walk, stretch, near))).one_or_none()
             left -= last.looked_at if last is not None else 0
             if last is not None and not left:
-                return Page(rows, walk.ordering.key(last))
-    return Page(rows, None)
+                return walk.ordering.key(last)
+    return None
 
 
 def _near(walk: Walk, stretch: Stretch, limit: int) -> Subquery:

@@ -11,6 +11,7 @@ from services.scorer.wire import to_timestamp
 from services.shared.clock import Clock, to_datetime, to_us
 from services.shared.credentials import Caller
 from services.shared.errors import NotFound
+from services.shared.paging import Filling
 from services.shared.schema import OPERATION_PARTITIONS, OPERATIONS, PARTITIONS, SCORE_COUNTS, TENANTS
 from services.shared.tokens import decode_page, encode_page
 
@@ -69,14 +70,14 @@ class Operations:
 
     async def list(self, tenant_id: str, page_size: int, page_token: str) -> contract.ListOperationsResponse:
         """A page of operations, newest first."""
-        size = page_size or PAGE_SIZE_DEFAULT
         query = select(OPERATIONS).where(OPERATIONS.c.tenant_id == tenant_id)
         if (below := decode_page(page_token, int)) is not None:
             query = query.where(OPERATIONS.c.operation_id < below)
+        page = Filling(page_size or PAGE_SIZE_DEFAULT, _operation)
         async with self._engine.connect() as connection:
-            rows = (await connection.execute(query.order_by(OPERATIONS.c.operation_id.desc()).limit(size + 1))).all()
-        more = encode_page(rows[size - 1].operation_id) if len(rows) > size else ""
-        return contract.ListOperationsResponse(operations=map(_operation, rows[:size]), next_page_token=more)
+            await page.take(connection, query.order_by(OPERATIONS.c.operation_id.desc()))
+        more = encode_page(page.items[-1].operation_id) if page.is_full else ""
+        return contract.ListOperationsResponse(operations=page.items, next_page_token=more)
 
     async def cancel(self, caller: Caller, operation_id: int) -> contract.Operation:
         """Stops an operation; one that has ended stays as it is. Raises NotFound."""

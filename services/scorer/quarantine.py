@@ -23,10 +23,13 @@ from services.shared.errors import FailedPrecondition, NotFound
 from services.shared.facts import publishing
 from services.shared.facts.identity import content_digest
 from services.shared.facts.publishing import Publisher
+from services.shared.paging import Filling
 from services.shared.schema import QUARANTINE
 from services.shared.tokens import decode_page, encode_page, encode_positions
 
 PAGE_SIZE_DEFAULT = 50
+SHOWN = [column for column in QUARANTINE.c if column.name != "payload"]
+"""Without what could not be read, which may be a message of megabytes."""
 HELD = contract.QUARANTINE_STATE_HELD
 RELEASED = contract.QUARANTINE_STATE_RELEASED
 DROPPED = contract.QUARANTINE_STATE_DROPPED
@@ -55,16 +58,14 @@ class Quarantine:
 
     async def list(self, tenant_id: str, request: contract.ListQuarantineRequest) -> contract.ListQuarantineResponse:
         """A page of a tenant's quarantine, newest first."""
-        size = request.page_size or PAGE_SIZE_DEFAULT
-        query = select(QUARANTINE).where(
-            QUARANTINE.c.tenant_id == tenant_id, QUARANTINE.c.state == (request.state or HELD)
-        )
+        query = select(*SHOWN).where(QUARANTINE.c.tenant_id == tenant_id, QUARANTINE.c.state == (request.state or HELD))
         if (below := decode_page(request.page_token, int)) is not None:
             query = query.where(QUARANTINE.c.item_id < below)
+        page = Filling(request.page_size or PAGE_SIZE_DEFAULT, _item)
         async with self._engine.connect() as connection:
-            rows = (await connection.execute(query.order_by(QUARANTINE.c.item_id.desc()).limit(size + 1))).all()
-        more = encode_page(rows[size - 1].item_id) if len(rows) > size else ""
-        return contract.ListQuarantineResponse(items=map(_item, rows[:size]), next_page_token=more)
+            await page.take(connection, query.order_by(QUARANTINE.c.item_id.desc()))
+        more = encode_page(page.items[-1].item_id) if page.is_full else ""
+        return contract.ListQuarantineResponse(items=page.items, next_page_token=more)
 
     async def get(self, tenant_id: str, item_id: int) -> contract.QuarantinedEvent:
         """One item. Raises NotFound."""

@@ -26,6 +26,7 @@ from services.shared.errors import (
     NotFound,
     TooMany,
 )
+from services.shared.paging import Filling
 from services.shared.schema import MODELS, TENANTS
 from services.shared.tokens import decode_page, encode_page
 
@@ -51,18 +52,15 @@ class Versions:
 
     async def list(self, tenant_id: str, page_size: int, page_token: str) -> contract.ListModelsResponse:
         """A page of versions, newest first."""
-        size = page_size or PAGE_SIZE_DEFAULT
         query = select(*HEAD).where(MODELS.c.tenant_id == tenant_id)
         if (below := decode_page(page_token, int)) is not None:
             query = query.where(MODELS.c.version < below)
         async with self._engine.connect() as connection:
             published = await _published(connection, tenant_id)
-            rows = (await connection.execute(query.order_by(MODELS.c.version.desc()).limit(size + 1))).all()
-        return contract.ListModelsResponse(
-            models=[_head(row, published) for row in rows[:size]],
-            next_page_token=encode_page(rows[size - 1].version) if len(rows) > size else "",
-            published_version=published,
-        )
+            page = Filling(page_size or PAGE_SIZE_DEFAULT, lambda row: _head(row, published))
+            await page.take(connection, query.order_by(MODELS.c.version.desc()))
+        more = encode_page(page.items[-1].version) if page.is_full else ""
+        return contract.ListModelsResponse(models=page.items, next_page_token=more, published_version=published)
 
     async def get(self, tenant_id: str, version: int) -> model_pb2.Model:
         """One version, with its definition; 0 is the published one. Raises NotFound."""

@@ -17,6 +17,7 @@ SQLALCHEMY_FILES = {
     "services/shared/database.py",
     "services/shared/schema.py",
     "services/shared/caught_up.py",
+    "services/shared/paging.py",
     "services/scorer/admin.py",
     "services/scorer/announcer.py",
     "services/scorer/audit.py",

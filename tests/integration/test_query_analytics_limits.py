@@ -132,7 +132,7 @@ async def test_an_answer_that_would_be_too_long_says_what_to_ask_for(
     monkeypatch.setattr(activity, "POINTS_MAX", 3)
     monkeypatch.setattr(distribution, "STEPS_MAX", 4 * 31 - 1)
     said = await refused(readers, "GetActivity")
-    assert said == "types: give more than 3 points; name fewer, or ask for a shorter period"
+    assert said == "types: give more than fits one answer, 3 points; name fewer, or ask for a shorter period"
     assert len((await ask(readers, "GetActivity", types=["T1", "t 2", "t3"])).points) == 2
     said = await refused(readers, "GetDistribution", bucket_points=10)
     assert said == "bucket_points: give more than 123 steps; take wider ones, or a shorter period"

@@ -11,12 +11,13 @@ from services.query.wire import to_timestamp
 from services.shared.clock import Clock
 from services.shared.errors import FieldViolation, InvalidRequest
 from services.shared.facts.identity import fold_type
+from services.shared.paging import PAGE_BYTES_MAX
 from services.shared.schema import ROLLUPS
 
 HOURLY_DAYS_MAX = 31
 """A month by the hour; more is no chart that anybody reads."""
 POINTS_MAX = 100_000
-"""In one answer. Senders name the types, so there may be any number of them."""
+"""In one answer, unless long types fill it before. Senders name the types, so there may be any number of them."""
 
 
 async def get_activity(
@@ -33,11 +34,12 @@ async def get_activity(
     query = query.group_by(*in_order).having(COUNT != 0).order_by(*in_order)
     async with snapshot(engine) as connection:
         rows = (await connection.execute(query.limit(POINTS_MAX + 1))).all()
-    if len(rows) > POINTS_MAX:
-        description = f"give more than {POINTS_MAX} points; name fewer, or ask for a shorter period"
-        raise InvalidRequest([FieldViolation("types", description)])
     points = [contract.ActivityPoint(at=to_timestamp(at), type=name, events=events) for at, name, events in rows]
-    return contract.GetActivityResponse(points=points)
+    answer = contract.GetActivityResponse(points=points[:POINTS_MAX])
+    if len(points) > POINTS_MAX or answer.ByteSize() > PAGE_BYTES_MAX:
+        description = f"give more than fits one answer, {POINTS_MAX} points; name fewer, or ask for a shorter period"
+        raise InvalidRequest([FieldViolation("types", description)])
+    return answer
 
 
 async def get_active_leads(
