@@ -5,8 +5,12 @@ from contextlib import AsyncExitStack
 from gateway.application import build_application
 from gateway.channels import open_channels
 from gateway.guard import Guard
+from gateway.segment.mapping import parse_segment_mapping
+from gateway.segment.origins import Origins
+from gateway.segment.service import SegmentIntake
 from gateway.serving import listen, serve
 from gateway.sse import EventStreams
+from services.shared.clock import SystemClock
 from services.shared.lifecycle import Process, run
 from services.shared.settings import Settings
 
@@ -16,7 +20,10 @@ async def start(settings: Settings, stack: AsyncExitStack, process: Process) -> 
     listening = listen(settings.host, settings.gateway_port)
     streams = EventStreams()
     channels = await open_channels(settings, stack)
-    application = build_application(channels, Guard(anonymous=settings.anonymous), streams)
+    guard = Guard(anonymous=settings.anonymous)
+    origins, mapping = Origins(settings.segment_origins), parse_segment_mapping(settings.segment_mapping)
+    segment = SegmentIntake(channels["ingest"], guard, origins, mapping, SystemClock())
+    application = build_application(channels, guard, streams, segment)
     serve(application, listening, streams, stack, process)
 
 

@@ -19,6 +19,8 @@ from gateway.pages import SecurityHeaders, document, page
 from gateway.problems import Problem
 from gateway.readiness import Readiness
 from gateway.routes import ROUTED, routes_of
+from gateway.segment.docs import SEGMENT_PATHS
+from gateway.segment.service import SegmentIntake
 from gateway.sse import EventStreams
 from gateway.transcoding import Transcoder
 from gateway.upload_docs import UPLOAD_PATHS
@@ -28,7 +30,7 @@ from gateway.websocket import WebSockets, either
 logger = logging.getLogger(__name__)
 
 
-def build_application(channels: Channels, guard: Guard, streams: EventStreams) -> Any:
+def build_application(channels: Channels, guard: Guard, streams: EventStreams, segment: SegmentIntake) -> Any:
     """The application over the services' channels."""
     routes = routes_of(ROUTED)
     readiness = Readiness(channels)
@@ -37,10 +39,11 @@ def build_application(channels: Channels, guard: Guard, streams: EventStreams) -
             Path("/", page("index.html")),
             Path("/docs", page("docs.html")),
             *(Path(f"/{name}", page(name)) for name in ("app.js", "docs.js", "style.css", "icon.svg")),
-            Path("/openapi.json", document(openapi_document(routes, {**UPLOAD_PATHS, **EXPORT_PATHS}))),
+            Path("/openapi.json", document(api_document())),
             Path("/healthz", readiness.healthz),
             Path("/readyz", readiness.readyz),
             Path("/v1/events:upload", Uploads(channels["ingest"], guard).upload, methods=["POST"]),
+            *segment.routes,
             Path("/v1/exports/{file}", Exports(channels["query"], guard).export, methods=["GET"]),
         ],
         exception_handlers={HTTPStatus.METHOD_NOT_ALLOWED: _wrong_method, Exception: _failed},
@@ -50,6 +53,11 @@ def build_application(channels: Channels, guard: Guard, streams: EventStreams) -
     calls = request_response(Transcoder(routes, channels, guard, streams).handle)
     application.router.default = either(calls, WebSockets(routes, channels, guard, streams))
     return SecurityHeaders(application)
+
+
+def api_document() -> dict[str, Any]:
+    """What `/openapi.json` says."""
+    return openapi_document(routes_of(ROUTED), {**UPLOAD_PATHS, **EXPORT_PATHS, **SEGMENT_PATHS})
 
 
 async def _wrong_method(request: Request, error: Exception) -> Response:

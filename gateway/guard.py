@@ -1,6 +1,7 @@
 """What is refused before anything is called: other sites' pages, and names that only seem to be this machine."""
 
 import ipaddress
+from collections.abc import Mapping
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
@@ -26,11 +27,15 @@ class Guard:
 
     def metadata(self, request: Request) -> Metadata:
         """What a request says of its caller, for the services. Raises Problem if it is not let through."""
-        if self._anonymous and AUTHORIZATION not in request.headers:
+        return self.metadata_of(request, {name: request.headers.get(name) for name in FORWARDED})
+
+    def metadata_of(self, request: Request, said: Mapping[str, str | None]) -> Metadata:
+        """The same for a request that says it elsewhere than in the headers of that name."""
+        if self._anonymous and said.get(AUTHORIZATION) is None:
             self._check_origin(request)
         found = []
-        for name in FORWARDED:
-            if (value := request.headers.get(name)) is not None:
+        for name, value in said.items():
+            if value is not None:
                 if not (value.isascii() and value.isprintable() and len(value) <= HEADER_BYTES_MAX):
                     detail = f"the header {name} must be printable ASCII of at most {HEADER_BYTES_MAX} characters"
                     raise Problem(HTTPStatus.BAD_REQUEST, detail)

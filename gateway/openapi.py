@@ -66,7 +66,10 @@ def openapi_document(routes: Sequence[Route], uploads: dict[str, Any]) -> dict[s
                     "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
                 }
             },
-            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {
+                "key": {"type": "http", "scheme": "bearer"},
+                "writeKey": {"type": "http", "scheme": "basic", "description": "The key as user name, no password."},
+            },
         },
     }
 

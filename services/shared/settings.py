@@ -54,6 +54,12 @@ class Settings:
     anonymous: bool = _setting(
         "LEADSCORE_ANONYMOUS", False, "1: callers without a key act for LEADSCORE_TENANT; for one machine only"
     )
+    segment_mapping: str = _setting(
+        "LEADSCORE_SEGMENT_MAPPING", "", "what Segment's events and traits are called here, as JSON; see docs/segment.md"
+    )
+    segment_origins: str = _setting(
+        "LEADSCORE_SEGMENT_ORIGINS", "", "sites whose pages may send Segment's calls: https://shop.example, ... or *"
+    )
     partitions: int = _setting("LEADSCORE_PARTITIONS", 16, "ordered lines of the stream; fixed when it is created")
     stream_bytes_max: int = _setting(
         "LEADSCORE_STREAM_BYTES_MAX", 8 << 30, "size at which the stream refuses new events"

@@ -151,13 +151,13 @@ async def served(services: FakeServices, port: int = 0) -> AsyncIterator[int]:
 
 
 @asynccontextmanager
-async def gateway_to(port: int, *, anonymous: bool = True) -> AsyncIterator[int]:
+async def gateway_to(port: int, *, anonymous: bool = True, **settings: Any) -> AsyncIterator[int]:
     """A real gateway, with its real HTTP server, before services on one port; answers its own."""
     address = f"127.0.0.1:{port}"
     addresses: dict[str, Any] = {"ingest_address": address, "scorer_address": address, "query_address": address}
     process = Process()
     async with AsyncExitStack() as stack:
-        await start(replace(Settings(), gateway_port=0, anonymous=anonymous, **addresses), stack, process)
+        await start(replace(Settings(), gateway_port=0, anonymous=anonymous, **addresses, **settings), stack, process)
         yield process.port
 
 

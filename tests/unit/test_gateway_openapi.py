@@ -12,10 +12,11 @@ from gateway.openapi import openapi_document, read_comments
 from gateway.parameters import parameters_of
 from gateway.paths import UndecodablePath, parse_template, split_path
 from gateway.routes import ROUTED, routes_of
+from gateway.segment.docs import SEGMENT_PATHS
 from gateway.upload_docs import UPLOAD_PATHS
 
 ROUTES = routes_of(ROUTED)
-DOCUMENT = openapi_document(ROUTES, UPLOAD_PATHS)
+DOCUMENT = openapi_document(ROUTES, {**UPLOAD_PATHS, **SEGMENT_PATHS})
 OPERATIONS = [(path, verb, each) for path, verbs in DOCUMENT["paths"].items() for verb, each in verbs.items()]
 
 
