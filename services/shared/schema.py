@@ -326,6 +326,7 @@ IMPORTS = Table(
     Column("updated_at", _time(), nullable=False, server_default=text("now()")),
     PrimaryKeyConstraint("tenant_id", "import_id"),
 )
+Index("imports_by_start", IMPORTS.c.tenant_id, IMPORTS.c.started_at, IMPORTS.c.import_id)
 
 IMPORT_COUNTS = Table(
     "import_counts",

@@ -14,13 +14,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import aio
 from leadscore.event.v1 import event_pb2
 from leadscore.query.v1 import analytics_pb2 as analytics
-from sqlalchemy import Engine, event
 
 from services.query.analytics import activity, distribution
 from services.query.analytics.periods import Period, period_of
 from services.shared.settings import Settings
 from tests.analytics_life import Days, Life
 from tests.parts import Suite
+from tests.plans import Sent, rows_read, statements_noted
 
 PERIODICAL = ("GetActivity", "GetActiveLeads", "GetDistribution", "GetFunnel")
 ALL = (*PERIODICAL, "GetSources", "GetCompanies", "GetRuleContributions")
@@ -140,40 +140,12 @@ async def test_an_answer_that_would_be_too_long_says_what_to_ask_for(
 
 
 @pytest.fixture
-def statements() -> Iterator[list[tuple[str, Any]]]:
-    """What this process asks the database through SQLAlchemy."""
-    sent: list[tuple[str, Any]] = []
-
-    def note(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
-        sent.append((statement, parameters))
-
-    event.listen(Engine, "before_cursor_execute", note)
-    yield sent
-    event.remove(Engine, "before_cursor_execute", note)
+def statements() -> Iterator[Sent]:
+    with statements_noted() as sent:
+        yield sent
 
 
-def rows_read(database_url: str, statements: list[tuple[str, Any]]) -> dict[str, int]:
-    """By table, how many rows the statements look at, as PostgreSQL itself counts them."""
-    found: dict[str, int] = {}
-
-    def look(plan: dict[str, Any]) -> None:
-        if table := plan.get("Relation Name"):
-            rows = plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0)
-            found[table] = found.get(table, 0) + round(rows * plan["Actual Loops"])
-        for below in plan.get("Plans", ()):
-            look(below)
-
-    with psycopg.connect(database_url) as connection:
-        connection.execute("SET enable_seqscan = off")
-        for statement, parameters in statements:
-            (plans,) = connection.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters).fetchone() or ([],)
-            look(plans[0]["Plan"])
-    return found
-
-
-async def test_ten_times_the_leads_are_the_same_number_of_rows(
-    settings: Settings, statements: list[tuple[str, Any]]
-) -> None:
+async def test_ten_times_the_leads_are_the_same_number_of_rows(settings: Settings, statements: Sent) -> None:
     clock = Days()
     reads: list[dict[str, dict[str, int]]] = []
     async with Suite(replace(settings, partitions=1), clock) as suite:
@@ -198,7 +170,7 @@ async def test_ten_times_the_leads_are_the_same_number_of_rows(
 
 
 async def test_a_year_by_day_is_a_row_for_each_day_and_type_however_many_hours_it_has(
-    readers: Suite, statements: list[tuple[str, Any]]
+    readers: Suite, statements: Sent
 ) -> None:
     with psycopg.connect(readers.settings.database_url) as connection:
         for kind, step, number in ((1, "hour", 365 * 24), (13, "day", 365)):

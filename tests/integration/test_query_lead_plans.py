@@ -9,7 +9,6 @@ from typing import Any
 import psycopg
 import pytest
 from leadscore.query.v1 import query_service_pb2 as query
-from sqlalchemy import Engine, event
 
 from services.query.lead_list import list_leads
 from services.query.leaderboard import list_leaderboard
@@ -17,6 +16,7 @@ from services.query.orders import ORDERS
 from services.query.pages import ROWS_MAX
 from services.shared import database
 from services.shared.settings import Settings
+from tests.plans import Sent, statements_noted
 
 LEADS = 50_000
 SIZE = 50
@@ -57,16 +57,9 @@ def many(database_url: str) -> str:
 
 
 @pytest.fixture
-def statements() -> Iterator[list[tuple[str, Any]]]:
-    """What this process asks the database through SQLAlchemy."""
-    sent: list[tuple[str, Any]] = []
-
-    def note(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
-        sent.append((statement, parameters))
-
-    event.listen(Engine, "before_cursor_execute", note)
-    yield sent
-    event.remove(Engine, "before_cursor_execute", note)
+def statements() -> Iterator[Sent]:
+    with statements_noted() as sent:
+        yield sent
 
 
 def rows_read(connection: psycopg.Connection[Any], statement: str, parameters: Any) -> int:
@@ -92,7 +85,7 @@ def rows_read(connection: psycopg.Connection[Any], statement: str, parameters: A
     return read
 
 
-async def test_pages_are_read_from_indexes_and_stop_early(many: str, statements: list[tuple[str, Any]]) -> None:
+async def test_pages_are_read_from_indexes_and_stop_early(many: str, statements: Sent) -> None:
     connecting = database.connect(
         replace(Settings(), database_url=many), name="test", connections_max=2, read_only=True
     )

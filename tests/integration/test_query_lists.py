@@ -31,6 +31,7 @@ from services.shared.settings import Settings
 from services.shared.tokens import encode_page, encode_positions
 from tests.lead_rows import NOON, Row, store
 from tests.parts import Suite
+from tests.plans import rows_read, statements_noted
 
 
 @pytest.fixture
@@ -240,6 +241,20 @@ async def test_imports_are_newest_first_each_as_it_is_by_itself(engine: AsyncEng
         assert found == alone
     with pytest.raises(InvalidRequest):
         await list_imports(engine, "demo", 1, encode_page((5, "x")))
+
+
+async def test_a_page_of_imports_looks_at_no_others(engine: AsyncEngine, database_url: str) -> None:
+    with psycopg.connect(database_url) as connection:
+        connection.execute(
+            "INSERT INTO imports (tenant_id, import_id, started_at) SELECT 'demo', 'i' || n, now() - n * interval '1 s'"
+            " FROM generate_series(1, 5000) n"
+        )
+        connection.execute("ANALYZE imports")
+    token = ""
+    for _ in range(2):
+        with statements_noted() as sent:
+            token = (await list_imports(engine, "demo", 20, token)).next_page_token
+        assert rows_read(database_url, [each for each in sent if "imports" in each[0]])["imports"] == 21
 
 
 async def test_each_list_has_its_call_and_waits_for_the_consistency_token(settings: Settings) -> None:

@@ -87,6 +87,9 @@ STATEMENTS = (
     )
     """,
     """
+    CREATE INDEX imports_by_start ON imports (tenant_id, started_at, import_id)
+    """,
+    """
     CREATE TABLE leads (
         tenant_id TEXT COLLATE "C" NOT NULL,
         lead_id TEXT COLLATE "C" NOT NULL,
