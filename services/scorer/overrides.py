@@ -29,14 +29,17 @@ class Overrides:
         self, caller: Caller, request: contract.OverrideScoreRequest, idempotency_key: str | None
     ) -> contract.OverrideScoreResponse:
         """Sets a score by hand. Raises InvalidRequest for an end that has passed."""
-        said: dict[str, Any] = {"score": request.score, "reason": request.reason, "actor": caller.actor}
+        said: dict[str, Any] = {"score": request.score, "reason": request.reason}
+        details = dict(said)
         if request.HasField("until"):
             until_us = request.until.seconds * US_PER_S + request.until.nanos // 1_000
             if until_us <= self._clock.now_us():
                 raise InvalidRequest([FieldViolation("until", "must be in the future")])
             said["until_us"] = until_us
+            details["until"] = request.until.ToJsonString()
+        said["actor"] = caller.actor
         event_id, token = await self._publish(caller, request.lead_id, request.event_id, said, idempotency_key)
-        await self._record(caller, "override.set", request.lead_id, said)
+        await self._record(caller, "override.set", request.lead_id, details)
         return contract.OverrideScoreResponse(event_id=event_id, consistency_token=token)
 
     async def clear(
@@ -58,7 +61,6 @@ class Overrides:
         positions = await self._publisher.publish(caller.tenant_id, [fact], kind, now_us)
         return event.event_id, encode_positions(positions)
 
-    async def _record(self, caller: Caller, action: str, lead_id: str, said: Mapping[str, Any]) -> None:
-        details = {name: value for name, value in said.items() if name != "actor"}
+    async def _record(self, caller: Caller, action: str, lead_id: str, details: Mapping[str, Any]) -> None:
         async with self._engine.begin() as connection:
             await audit.record(connection, caller, self._clock.now_us(), action, f"lead/{lead_id}", **details)

@@ -172,7 +172,7 @@ async def test_a_bad_model_is_refused_with_every_fault_and_the_published_one_is_
 
 
 async def test_a_lead_goes_over_to_a_new_model_with_its_next_fact_and_its_ledger_says_so(suite: Suite) -> None:
-    await publish(suite, event(1), event(2), event(3, "grace"))
+    await explain(suite, token=await publish(suite, event(1), event(2), event(3, "grace")))
     await published(suite, rules=[rule("visit", 30, condition='event.source == "shop"')])
     token = await publish(suite, event(4))
     assert (await explain(suite, token=token)).score == 90
@@ -323,6 +323,10 @@ async def test_a_score_set_by_hand_holds_until_its_end_and_the_machine_goes_on_b
     await suite.scorer.OverrideScore(forever)
     token = (await suite.scorer.ClearOverride(scorer.ClearOverrideRequest(lead_id="ada"))).consistency_token
     assert (await explain(suite, token=token)).score == 10
+    (*_, set_first) = (await suite.admin.ListAudit(admin.ListAuditRequest(subject="lead/ada"))).entries
+    assert dict(set_first.details) == {
+        "score": 700, "reason": "met at the fair", "until": request.until.ToJsonString()
+    }  # fmt: skip
     request.until.FromDatetime(datetime.now(UTC) - timedelta(hours=1))
     assert "until" in (await refused(suite.scorer.OverrideScore(request)))[1]
     request.until.seconds = 10**15
