@@ -1,16 +1,19 @@
 """One lead, and its rank."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 from leadscore.query.v1 import query_service_pb2 as contract
-from sqlalchemy import Row, select
+from sqlalchemy import ColumnElement, Row, Select, bindparam, func, literal_column, select, true
+from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.query.ranks import standing_of
-from services.query.reading import snapshot
+from services.query.ranks import standing_by
+from services.query.reading import read
 from services.query.wire import set_times, to_struct
 from services.shared.errors import NotFound
 from services.shared.schema import EVENTS, LEADS
+
+Known = TypeVar("Known")
 
 NOTES_MAX = 20
 """What fits a page about a lead."""
@@ -18,15 +21,39 @@ SHOWN = [column for column in LEADS.c if column.name != "state"]
 """Without what only the scorer reads, which is most of a row."""
 
 
+THE_LEAD = LEADS.c.tenant_id == bindparam("tenant_id"), LEADS.c.lead_id == bindparam("lead_id")
+LEAD = select(*SHOWN).where(*THE_LEAD)
+
+
+def _ranked(*columns: ColumnElement[Any]) -> Select[Any]:
+    """Columns of a lead, and where it stands."""
+    standing = standing_by(LEADS.c.score).lateral("standing")
+    return select(*columns, standing.c.above, standing.c.total).join_from(LEADS, standing, true()).where(*THE_LEAD)
+
+
+def _with_notes(lead: Select[Any]) -> Select[Any]:
+    """A lead and its newest notes, as arrays of what they consist of."""
+    shown = EVENTS.c.event_id, EVENTS.c.occurred_at, EVENTS.c.properties
+    of_lead = EVENTS.c.tenant_id == bindparam("tenant_id"), EVENTS.c.lead_id == bindparam("lead_id")
+    notes = select(*shown).where(*of_lead, EVENTS.c.type == literal_column("'$note'"))
+    newest = notes.order_by(EVENTS.c.occurred_at.desc(), EVENTS.c.event_id).limit(NOTES_MAX).subquery()
+    arrays = (func.coalesce(func.array_agg(each), array([], type_=each.type)).label(each.name) for each in newest.c)
+    gathered = select(*arrays).lateral("notes")
+    named = (each.label(f"note_{each.name}") for each in gathered.c)
+    return lead.add_columns(*named).join(gathered, true())
+
+
+RANK = _ranked(LEADS.c.score)
+LEAD_RANKED = _with_notes(_ranked(*SHOWN))
+
+
 async def get_lead(engine: AsyncEngine, tenant_id: str, lead_id: str) -> contract.Lead:
     """A lead with its rank. Raises NotFound."""
-    async with snapshot(engine) as connection:
-        row = await find_lead(connection, tenant_id, lead_id)
-        standing = await standing_of(connection, tenant_id, row.score)
-        notes = await _notes(connection, tenant_id, lead_id)
+    row = await _read_one(engine, LEAD_RANKED, tenant_id, lead_id)
     lead = lead_of(row)
-    lead.rank = standing.rank
-    lead.notes.extend(notes)
+    lead.rank = 1 + row.above
+    for event_id, occurred_at, said in zip(row.note_event_id, row.note_occurred_at, row.note_properties, strict=True):
+        set_times(lead.notes.add(event_id=event_id, text=said["text"], author=said["author"]), occurred_at=occurred_at)
     return lead
 
 
@@ -53,28 +80,28 @@ def lead_of(row: Row[Any]) -> contract.Lead:
 
 async def get_rank(engine: AsyncEngine, tenant_id: str, lead_id: str) -> contract.GetRankResponse:
     """A lead's rank. Raises NotFound."""
-    async with snapshot(engine) as connection:
-        row = await find_lead(connection, tenant_id, lead_id)
-        standing = await standing_of(connection, tenant_id, row.score)
-    return contract.GetRankResponse(lead_id=lead_id, rank=standing.rank, score=row.score, total_leads=standing.total)
+    row = await _read_one(engine, RANK, tenant_id, lead_id)
+    return contract.GetRankResponse(lead_id=lead_id, rank=1 + row.above, score=row.score, total_leads=row.total)
 
 
 async def find_lead(connection: AsyncConnection, tenant_id: str, lead_id: str) -> Row[Any]:
     """A lead's row. Raises NotFound."""
-    query = select(*SHOWN).where(LEADS.c.tenant_id == tenant_id, LEADS.c.lead_id == lead_id)
-    # PostgreSQL does not even take a NUL as a parameter, and no lead has one.
-    row = (await connection.execute(query)).one_or_none() if "\0" not in lead_id else None
-    if row is None:
+    found = await connection.execute(LEAD, {"tenant_id": tenant_id, "lead_id": askable(lead_id)})
+    return _known(found.one_or_none(), lead_id)
+
+
+async def _read_one(engine: AsyncEngine, statement: Select[Any], tenant_id: str, lead_id: str) -> Row[Any]:
+    rows = await read(engine, statement, tenant_id=tenant_id, lead_id=askable(lead_id))
+    return _known(rows[0] if rows else None, lead_id)
+
+
+def askable(lead_id: str) -> str:
+    """The id, if the database can be asked for it: it takes no NUL, and no lead has one. Raises NotFound."""
+    _known(None if "\0" in lead_id else lead_id, lead_id)
+    return lead_id
+
+
+def _known(found: Known | None, lead_id: str) -> Known:
+    if found is None:
         raise NotFound(f"nothing is known of lead {lead_id!r}")
-    return row
-
-
-async def _notes(connection: AsyncConnection, tenant_id: str, lead_id: str) -> list[contract.Note]:
-    of_lead = EVENTS.c.tenant_id == tenant_id, EVENTS.c.lead_id == lead_id, EVENTS.c.type == "$note"
-    query = select(EVENTS).where(*of_lead).order_by(EVENTS.c.occurred_at.desc(), EVENTS.c.event_id).limit(NOTES_MAX)
-    notes = []
-    for row in await connection.execute(query):
-        note = contract.Note(event_id=row.event_id, text=row.properties["text"], author=row.properties["author"])
-        set_times(note, occurred_at=row.occurred_at)
-        notes.append(note)
-    return notes
+    return found

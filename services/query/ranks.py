@@ -2,8 +2,9 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import BigInteger, cast, func, select
+from sqlalchemy import BigInteger, ColumnElement, Integer, Select, bindparam, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.shared.schema import SCORE_COUNTS
@@ -26,13 +27,26 @@ class Standing:
         return 1 + self.above
 
 
+def standing_by(score: ColumnElement[int]) -> Select[Any]:
+    """The standing of a score, for the tenant in the parameter `tenant_id`."""
+    leads, scores = SCORE_COUNTS.c.leads, SCORE_COUNTS.c.score
+    sums = {
+        "above": func.sum(leads).filter(scores > score),
+        "level": func.sum(leads).filter(scores == score),
+        "total": func.sum(leads),
+    }
+    whole = [cast(func.coalesce(each, 0), BigInteger).label(name) for name, each in sums.items()]
+    standing: Select[Any] = select(*whole)
+    return standing.where(SCORE_COUNTS.c.tenant_id == bindparam("tenant_id"))
+
+
+STANDING = standing_by(bindparam("score", type_=Integer))
+
+
 async def standing_of(connection: AsyncConnection, tenant_id: str, score: int) -> Standing:
     """The standing of a score; no lead needs to have it."""
-    leads, scores = SCORE_COUNTS.c.leads, SCORE_COUNTS.c.score
-    sums = [func.sum(leads).filter(scores > score), func.sum(leads).filter(scores == score), func.sum(leads)]
-    query = select(*(cast(func.coalesce(each, 0), BigInteger) for each in sums))
-    row = (await connection.execute(query.where(SCORE_COUNTS.c.tenant_id == tenant_id))).one()
-    return Standing(above=row[0], level=row[1], total=row[2])
+    row = (await connection.execute(STANDING, {"tenant_id": tenant_id, "score": score})).one()
+    return Standing(above=row.above, level=row.level, total=row.total)
 
 
 async def ranks_of(connection: AsyncConnection, tenant_id: str, scores: Collection[int]) -> dict[int, int]:

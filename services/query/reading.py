@@ -1,14 +1,15 @@
-"""How a read sees the database: one snapshot for all its statements, and UNAVAILABLE when the database is away. And
-what reads have in common: page tokens, and times in requests.
+"""How a read sees the database: by one statement, or in one snapshot for several, and UNAVAILABLE when the database is
+away. And what reads have in common: page tokens, and times in requests.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Annotated, Any
 
 import msgspec
+from sqlalchemy import Executable, Row
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.shared.clock import to_us
@@ -32,6 +33,15 @@ Moment = Annotated[
 
 CALL_BYTES = 8
 """Of what tells a page token's call from others; it guards against mistakes, not against attacks."""
+
+
+async def read(engine: AsyncEngine, statement: Executable, **parameters: object) -> Sequence[Row[Any]]:
+    """The rows of one statement, which sees one state of the database by itself: beginning and ending a transaction
+    would cost more than most of them. Raises Unavailable.
+    """
+    with unavailable_when_away():
+        async with engine.connect() as connection:
+            return (await connection.execute(statement, parameters)).all()
 
 
 @asynccontextmanager

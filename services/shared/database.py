@@ -2,13 +2,16 @@
 
 import asyncio
 import contextlib
+import select
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
-from sqlalchemy import QueuePool, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy import PoolProxiedConnection, QueuePool, event, make_url, text
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from services.shared.errors import SettingError, Unavailable
 from services.shared.settings import Settings
@@ -20,6 +23,8 @@ LOCK_TIMEOUT_MS = 10_000
 IDLE_TIMEOUT_MS = 5_000
 """A process that is paused in the middle of a transaction loses it, and its locks with it, as soon as its leases."""
 TCP_TIMEOUT_MS = 10_000
+KEEPALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 2}
+"""In seconds and tries: an idle connection knows of a server that vanished without a word after 20 s."""
 ANSWER_TIMEOUT_S = 5.0
 """A database that takes longer to say that it is there is not."""
 RETURN_TIMEOUT_S = 5.0
@@ -43,7 +48,10 @@ def driver_url(url: str) -> str:
 async def connect(
     settings: Settings, *, name: str, connections_max: int, read_only: bool = False
 ) -> AsyncIterator[AsyncEngine]:
-    """A pool of connections. Raises SettingError if the database cannot be used."""
+    """A pool of connections. Raises SettingError if the database cannot be used.
+
+    On one that is `read_only`, a statement is no transaction unless it is asked to be one of several.
+    """
     options = {
         "application_name": name,
         "statement_timeout": STATEMENT_TIMEOUT_MS,
@@ -57,13 +65,15 @@ async def connect(
         pool_size=connections_max,
         max_overflow=0,
         pool_timeout=CONNECT_TIMEOUT_S,
-        pool_pre_ping=True,
+        isolation_level="AUTOCOMMIT" if read_only else "READ COMMITTED",
         connect_args={
             "connect_timeout": CONNECT_TIMEOUT_S,
             "tcp_user_timeout": TCP_TIMEOUT_MS,
+            **KEEPALIVE,
             "options": " ".join(f"-c {key}={value}" for key, value in options.items()),
         },
     )
+    event.listen(engine.sync_engine.pool, "checkout", _look_for_the_end)
     try:
         await _check(engine)
         yield engine
@@ -71,6 +81,17 @@ async def connect(
         await _all_returned(engine)
         with contextlib.suppress(DBAPIError):
             await engine.dispose()
+
+
+def _look_for_the_end(connection: DBAPIConnection, *_: ConnectionPoolEntry | PoolProxiedConnection) -> None:
+    """Has an idle connection replaced whose server has said something: that it is gone, or why it soon will be. Asking
+    the server would cost each read as much as the read itself.
+    """
+    driver, poll = connection.driver_connection, select.poll()
+    if not driver.closed:
+        poll.register(driver.pgconn.socket, select.POLLIN)
+    if driver.closed or poll.poll(0):
+        raise DisconnectionError("the server has closed the connection")
 
 
 async def _all_returned(engine: AsyncEngine) -> None:
