@@ -8,40 +8,43 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from cli.doors import listening_doors
+from cli.doors import SERVICES, listening_doors
 from cli.up.folder import LOGS
 from cli.up.parts import GatewayPart, Part, ServicePart
+from cli.up.ports import OwnPorts
 from embedded.child import Child, StartError
 from embedded.nats import NatsServer
 from embedded.postgres import Postgres
-from services.shared.settings import SETTINGS, Settings
+from services.shared.settings import LOOPBACK, SETTINGS, Settings
 
 READY_DEADLINE_S = 60.0
 """From the start of the services until all of them are ready."""
 PREPARE_DEADLINE_S = 300.0
 """Migrations of a large database take their time."""
 LOOK_INTERVAL_S = 0.05
-NEED_NO_TABLES = ("ingest", "gateway")
+NEED_NO_TABLES = ("ingest", "query", "gateway")
 """These start while the database is prepared."""
 
 
-async def start_parts(settings: Settings, stack: AsyncExitStack, parts: list[Part]) -> None:
-    """Starts everything and adds it to `parts`; it is stopped when the stack is left, the gateway first and the servers
-    last. Raises StartError for what does not get ready.
+async def start_parts(settings: Settings, own_ports: OwnPorts, stack: AsyncExitStack, parts: list[Part]) -> None:
+    """Starts everything and adds it to `parts`; it is stopped when the stack is left, gateways first and servers last.
+    Raises StartError for what does not get ready.
     """
     settings = await _start_servers(settings, stack, parts)
-    services = _services(settings)
-    stack.push_async_callback(_stop, services[:-1])
-    stack.push_async_callback(_stop, services[-1:])
-    parts += services
-    for service in services:
-        if service.name in NEED_NO_TABLES:
-            await service.start()
+    services, gateways = _services(settings, own_ports), _parts(GatewayPart, "gateway", "gateway", settings, own_ports)
+    stack.push_async_callback(_stop, services)
+    stack.push_async_callback(_stop, gateways)
+    processes = [*services, *gateways]
+    parts += processes
+    for process in processes:
+        if process.service in NEED_NO_TABLES:
+            await process.start()
     await _prepare(settings)
-    for service in services:
-        if service.name not in NEED_NO_TABLES:
-            await service.start()
-    await _wait_until_ready(services)
+    for process in processes:
+        if process.service not in NEED_NO_TABLES:
+            await process.start()
+    # Gateways are ready when all are; each is asked on its own for the sake of the message.
+    await _wait_until_ready(processes)
 
 
 async def _start_servers(settings: Settings, stack: AsyncExitStack, parts: list[Part]) -> Settings:
@@ -69,15 +72,29 @@ async def _start_servers(settings: Settings, stack: AsyncExitStack, parts: list[
     )
 
 
-def _services(settings: Settings) -> list[ServicePart]:
-    """The suite's own processes; the gateway, which needs the others, is the last."""
-    doors, environment = listening_doors(settings), environment_of(settings)
+def _services(settings: Settings, own_ports: OwnPorts) -> list[ServicePart]:
+    """The processes behind the gateways."""
+    found = (_parts(ServicePart, name, f"services.{name}", settings, own_ports) for name in SERVICES)
+    return [part for parts in found for part in parts]
 
-    def part(kind: type[ServicePart], name: str, module: str) -> ServicePart:
-        return kind(name, module, getattr(doors, name), _log(settings, name), environment)
 
-    services = [part(ServicePart, name, f"services.{name}") for name in ("ingest", "scorer", "query")]
-    return [*services, part(GatewayPart, "gateway", "gateway")]
+def _parts(
+    kind: type[ServicePart], name: str, module: str, settings: Settings, own_ports: OwnPorts
+) -> list[ServicePart]:
+    """The process of a kind; or several, numbered, each with a port of its own beside the one that they share."""
+    if not own_ports[name]:
+        address = getattr(listening_doors(settings), name)
+        return [kind(name, module, address, _log(settings, name), environment_of(settings))]
+    return [
+        kind(
+            f"{name}-{number}",
+            module,
+            f"{LOOPBACK}:{port}",
+            _log(settings, f"{name}-{number}"),
+            environment_of(replace(settings, own_port=port)),
+        )
+        for number, port in enumerate(own_ports[name], start=1)
+    ]
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
@@ -111,7 +128,6 @@ async def _prepare(settings: Settings) -> None:
 async def _wait_until_ready(services: list[ServicePart]) -> None:
     try:
         async with asyncio.timeout(READY_DEADLINE_S):
-            # The gateway is ready when all are; each is asked on its own for the sake of the message.
             for service in services:
                 await _ready(service, services)
     except TimeoutError:
