@@ -55,7 +55,7 @@ def assert_sums_are_those_of_the_leads(database_url: str) -> None:
             of_events = (
                 "SELECT type, date_trunc(%s, occurred_at), count(*) FROM events WHERE type !~ '^[$]' GROUP BY 1, 2"
             )
-            rolled = "SELECT name, at, sum(count) FROM rollups WHERE kind = %s GROUP BY 1, 2"
+            rolled = "SELECT name, at, sum(count) FROM rollups WHERE kind = %s GROUP BY 1, 2 HAVING sum(count) <> 0"
             assert sorted(connection.execute(rolled, [kind])) == sorted(connection.execute(of_events, [width]))
 
 

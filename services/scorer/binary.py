@@ -17,6 +17,8 @@ from services.shared.clock import US_PER_S
 
 POSTGRES_EPOCH_US = 946_684_800 * US_PER_S
 """PostgreSQL counts microseconds from the year 2000."""
+POSTGRES_FIRST_DAY = 10_957
+"""The same day, in days since 1970."""
 TIME_US_MAX = 253_402_300_800 * US_PER_S
 """The end of the year 9999, the last that a datetime can hold: later times could be written, and never read."""
 TIME_US_MIN = -62_135_596_800 * US_PER_S
@@ -25,7 +27,7 @@ TIME_US_MIN = -62_135_596_800 * US_PER_S
 JSONB_VERSION = b"\x01"
 
 ON_THE_WIRE = {"timestamptz": "int8", "date": "int4", "jsonb": "bytea"}
-"""Types that look like another one on the wire, for values made by `moment` and `jsonb`."""
+"""Types that look like another one on the wire, for values made by `moment`, `day` and `jsonb`."""
 
 
 def moment(time_us: int) -> int:
@@ -33,6 +35,11 @@ def moment(time_us: int) -> int:
     if not TIME_US_MIN <= time_us < TIME_US_MAX:
         raise OverflowError(f"{time_us} us since 1970 is no time of the years 1 to 9999")
     return time_us - POSTGRES_EPOCH_US
+
+
+def day(days: int) -> int:
+    """A day in days since 1970 as a date."""
+    return days - POSTGRES_FIRST_DAY
 
 
 def jsonb(value: Any) -> bytes:

@@ -57,6 +57,8 @@ class Planner:
         under_way = list(self._under_way)  # Before the read: what is committed from here on may not be seen by it.
         known = await reads.load(batch.facts, self._leads, self._models)
         self._models |= known.models
+        if batch.erases:
+            known.event_counts = await reads.count_events(batch.facts)
         if known.histories and under_way:
             raise Superseded("another model was published")  # Histories are whole only when everything is committed.
         for plan in under_way:
@@ -100,6 +102,9 @@ class Planner:
 
     def _remember(self, effects: Effects) -> None:
         """Keeps the leads; those not touched for the longest time make room."""
+        for key in effects.erasures.leads:
+            self._leads.pop(key, None)
+            self._standings.pop(key, None)
         for key, folding in effects.foldings.items():
             self._leads.pop(key, None)
             self._leads[key] = folding.lead

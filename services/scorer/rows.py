@@ -10,16 +10,14 @@ import msgspec
 from services.scorer import statements
 from services.scorer.announcements import Announcement
 from services.scorer.batches import Unreadable
-from services.scorer.binary import jsonb, moment
+from services.scorer.binary import day, jsonb, moment
 from services.scorer.effects import Conflict, Effects, LeadKey
+from services.scorer.erased_rows import CLEAR_SUMS, removals
 from services.scorer.lead_state import dump_lead
 from services.scorer.scoring.evaluation import changes_at_us
 from services.scorer.scoring.fold import Change, Folding
 from services.scorer.scoring.thresholds import Crossing
 from services.scorer.wire import Incoming
-
-FIRST_DAY = 10_957
-"""PostgreSQL counts days from the year 2000, the rest of the suite from 1970."""
 
 REASON_CONFLICT = 1
 REASON_POISON = 2
@@ -35,6 +33,7 @@ def written(effects: Effects, now_us: int) -> statements.Parts:
     leads = sorted(effects.foldings.items(), key=itemgetter(0))
     tallies = sorted(effects.tallies.items())
     parts = (
+        *removals(effects.erasures, now_us),
         (statements.EVENTS, [event_row(incoming) for incoming in events]),
         (statements.LEDGER, [ledger_row(tenant_id, change, now) for tenant_id, change in effects.changes]),
         (statements.LEADS, [lead_row(key, effects.partitions[key], folding, now) for key, folding in leads]),
@@ -123,7 +122,9 @@ def sums(effects: Effects) -> Iterable[tuple[statements.Bulk, list[tuple[Any, ..
         for (tenant_id, kind, at_us, name, shard), count, total in effects.rollups.rows()
     ]
     yield statements.ADD_ROLLUPS, rollups
-    days = [(tenant_id, day - FIRST_DAY, *rest) for tenant_id, day, *rest in sorted(effects.score_days)]
+    if effects.erasures.done:
+        yield CLEAR_SUMS, sorted({row[:4] for row in rollups})
+    days = [(tenant_id, day(changed_day), *rest) for tenant_id, changed_day, *rest in sorted(effects.score_days)]
     yield statements.ADD_SCORE_DAYS, days
     yield statements.DELETE_NAMES, sorted(effects.names_lost)
     yield statements.ADD_NAMES, sorted(effects.names_gained)

@@ -28,6 +28,10 @@ class Bulk:
         return self._sql.format(rows=f"(SELECT * FROM {self._rows} WHERE (SELECT whole FROM held))")
 
 
+class Removal(Bulk):
+    """A statement that is done before all others of a batch, and by itself: what it looks for, the next ones change."""
+
+
 Parts = Sequence[tuple[Bulk, Sequence[Sequence[Any]]]]
 """Statements, each with its rows."""
 
@@ -103,10 +107,15 @@ UNION ALL
 SELECT 2, event_id, digest, '' FROM quarantine WHERE tenant_id = %(tenant_id)b AND event_id = ANY(%(event_ids)b)
 UNION ALL
 SELECT 3, '', state, '' FROM leads WHERE tenant_id = %(tenant_id)b AND lead_id = ANY(%(lead_ids)b)
+UNION ALL
+SELECT 4, asked.event_id, erased.digest, '' FROM unnest(%(event_ids)b::text[]) AS asked (event_id)
+JOIN erased_facts AS erased
+    ON erased.tenant_id = %(tenant_id)b AND erased.event = sha256(convert_to(asked.event_id, 'UTF8'))
+WHERE EXISTS (SELECT FROM erased_facts WHERE tenant_id = %(tenant_id)b)
 """
 """What is stored about the facts of a batch: 1 the contents that stand under their event ids, 2 those that are set
-apart, 3 their leads."""
-STANDING, SET_APART = 1, 2
+apart, 3 their leads, 4 the contents that were erased; where none ever was, none is looked for."""
+STANDING, SET_APART, ERASED = 1, 2, 4
 
 LOAD_DAYS = """
 SELECT lead_id, type, occurred_at::date - DATE '1970-01-01', count(*), min(occurred_at), max(occurred_at)

@@ -16,7 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.scorer import statements
 from services.scorer.binary import array
 from services.scorer.conditions.expression import compile_model
-from services.scorer.effects import Known, LeadKey
+from services.scorer.effects import EventCount, Known, LeadKey
+from services.scorer.erased_rows import count_events
 from services.scorer.histories import load_histories
 from services.scorer.lead_state import load_lead
 from services.scorer.models import dump_model, load_model
@@ -134,7 +135,8 @@ class Session:
         Raises OwnershipLost if a partition was taken over, Superseded if the fence does not hold for another reason,
         and psycopg.OperationalError if the outcome is unknown.
         """
-        if not reports and sum(len(rows) for _, rows in parts) <= ROWS_AT_ONCE_MAX:
+        in_order = bool(reports) or any(isinstance(part, statements.Removal) for part, _ in parts)
+        if not in_order and sum(len(rows) for _, rows in parts) <= ROWS_AT_ONCE_MAX:
             await self._commit_at_once(fence, parts)
             return
         async with self.transaction() as transaction:
@@ -222,6 +224,9 @@ class Transaction:
                 known.standing[tenant_id, event_id] = content, lead_id
             elif what == statements.SET_APART:
                 known.set_apart.add(((tenant_id, event_id), content))
+            elif what == statements.ERASED:
+                known.set_apart.add(((tenant_id, event_id), content))
+                known.standing.setdefault((tenant_id, event_id), (content, ""))
             else:
                 leads.append(load_lead(content))
         known.leads |= {(tenant_id, lead.lead_id): lead for lead in leads}
@@ -270,19 +275,22 @@ class Transaction:
             raise Superseded("another model was published")
 
     async def write(self, parts: statements.Parts) -> None:
-        """Does all parts: COPY into the tables that rows are put into, and the rest after it."""
+        """Does all parts: removals, then COPY into the tables that rows are put into, and the rest after it."""
         for part, found in parts:
-            if isinstance(part, statements.Target):
+            if isinstance(part, statements.Removal):
+                await self._connection.execute(part.sql, part.arrays(found))
+            elif isinstance(part, statements.Target):
                 async with self._connection.cursor().copy(part.copy) as copy:
                     copy.set_types(part.wire_types)
                     for row in found:
                         await copy.write_row(row)
         async with self._connection.pipeline():
             for part, found in parts:
-                if not isinstance(part, statements.Target):
+                if isinstance(part, statements.Target):
+                    if part.move:
+                        await self._connection.execute(part.move)
+                elif not isinstance(part, statements.Removal):
                     await self._connection.execute(part.sql, part.arrays(found))
-                elif part.move:
-                    await self._connection.execute(part.move)
 
     async def record(self, reports: Iterable[Report]) -> None:
         """Records the reports of imports."""
@@ -297,6 +305,10 @@ class Transaction:
                 import_key, add = [each.tenant_id, report.import_id], statements.ADD_IMPORT_ERRORS
                 bounded = [*import_key, *add.arrays(refused), *import_key, IMPORT_ERRORS_MAX]
                 await self._connection.execute(add.sql, bounded)
+
+    async def count_events(self, facts: Sequence[Incoming]) -> dict[LeadKey, list[EventCount]]:
+        """The stored events of the leads that `facts` erase."""
+        return await count_events(self._connection, facts)
 
     async def load_lead(self, tenant_id: str, lead_id: str) -> Lead | None:
         """One lead, if anything is known of it."""
