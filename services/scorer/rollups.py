@@ -11,7 +11,7 @@ from enum import IntEnum
 from typing import Any, NamedTuple
 
 from services.scorer.scoring.evaluation import PARTS_OF_A_POINT, Lines
-from services.scorer.scoring.lead import DAY_US, Fact, Lead, StatusChange
+from services.scorer.scoring.lead import DAY_US, FIRST_STATUS, Fact, Lead, StatusChange
 from services.shared.clock import US_PER_S
 
 HOUR_US = 3_600 * US_PER_S
@@ -61,9 +61,8 @@ class Kind(IntEnum):
 
 Key = tuple[str, int, int, str, int]
 """Tenant, kind, time in microseconds, name, shard."""
-Share = tuple[str | None, int]
-"""The group that a lead is in, and the score that it brings."""
-
+Groups = tuple[str | None, ...]
+"""The groups that a lead is in, in the order of GROUPS."""
 
 GROUPS = (Kind.GRADES, Kind.STATUSES, Kind.SOURCES, Kind.COMPANIES)
 """What leads are grouped by, in the order of the fields of Standing."""
@@ -102,11 +101,15 @@ class Rollups:
         self._shard = shard
         self.counts: Counter[Key] = Counter()
         self.totals: Counter[Key] = Counter()
-        # What is by far the most frequent is gathered by short keys: events, and points gained by leads that stay in
-        # their groups and keep their lines.
+        # Most leads of a batch do one of a few things, so these are gathered by short keys first: events by type,
+        # source and hour; leads that go from some groups to others, with their scores before and after; leads that go from one
+        # step of scores to another; points that lines gain; days that become active; leads that are new.
         self._events: Counter[tuple[str, str, str, int]] = Counter()
-        self._gains: Counter[tuple[str, str | None, str | None, str | None, str | None]] = Counter()
+        self._ways: dict[tuple[str, Groups | None, Groups, int], list[int]] = {}
+        self._steps: Counter[tuple[str, int | None, int, int]] = Counter()
         self._line_gains: dict[tuple[str, str], float] = {}
+        self._days: Counter[tuple[str, int]] = Counter()
+        self._new: Counter[str] = Counter()
 
     def add_event(self, tenant_id: str, fact: Fact) -> None:
         """Counts an event."""
@@ -137,54 +140,85 @@ class Rollups:
             self.counts[tenant_id, Kind.EVENTS, hour * HOUR_US, event_type, self._shard] += number
             self.counts[tenant_id, Kind.EVENTS_BY_DAY, day_us, event_type, self._shard] += number
             self.counts[tenant_id, Kind.SOURCE_EVENTS, ALWAYS_US, source, self._shard] += number
-        for (tenant_id, *names), gain in self._gains.items():
-            for kind, name in zip(GROUPS, names, strict=True):
-                if name is not None:
-                    self.totals[tenant_id, kind, ALWAYS_US, name, self._shard] += gain
+        for (tenant_id, was, now, today_us), sums in self._ways.items():
+            for number, kind in enumerate(GROUPS):
+                share = was[number] if was is not None else None, now[number]
+                self._regroup(tenant_id, kind, share, sums, today_us)
+        for (tenant_id, before, after, today_us), leads in self._steps.items():
+            if before is not None:
+                self.counts[tenant_id, Kind.SCORES_BY_DAY, today_us, str(before), self._shard] -= leads
+            self.counts[tenant_id, Kind.SCORES_BY_DAY, today_us, str(after), self._shard] += leads
         for (tenant_id, line), points in self._line_gains.items():
             self.totals[tenant_id, Kind.RULES, ALWAYS_US, line, self._shard] += int(points * PARTS_OF_A_POINT)
-        for gathered in (self._events, self._gains, self._line_gains):
+        for (tenant_id, day), leads in self._days.items():
+            self.counts[tenant_id, Kind.ACTIVE_LEADS, day * DAY_US, "", self._shard] += leads
+        for tenant_id, leads in self._new.items():
+            key = tenant_id, Kind.REACHED, ALWAYS_US, FIRST_STATUS, self._shard
+            self.counts[key] += leads
+            self.totals[key] += leads
+        for gathered in (self._events, self._ways, self._steps, self._line_gains, self._days, self._new):
             gathered.clear()
 
     def move(self, tenant_id: str, before: Standing | None, after: Standing, at_us: int) -> None:
         """Takes away what a lead gave before, and adds what it gives now."""
         today_us = at_us - at_us % DAY_US
         if before is None:
-            before = Standing(0, None, None, None, None, {}, after.first_day, 0, (), after.first_us)
+            self._add(tenant_id, after, today_us)
+            return
+        if before.statuses != after.statuses or (after.statuses and before.first_us != after.first_us):
+            self._add_statuses(tenant_id, before, -1)
             self._add_statuses(tenant_id, after, 1)
-            self._move_step(tenant_id, None, _step(after.score), today_us)
-        else:
-            if before.statuses != after.statuses or before.first_us != after.first_us:
-                self._add_statuses(tenant_id, before, -1)
-                self._add_statuses(tenant_id, after, 1)
-            if before.score // SCORE_STEP != after.score // SCORE_STEP:
-                self._move_step(tenant_id, _step(before.score), _step(after.score), today_us)
-        if before[1:5] == after[1:5]:
-            self._gains[(tenant_id, *after[1:5])] += after.score - before.score
-        else:
-            for kind, was, name in zip(GROUPS, before[1:5], after[1:5], strict=True):
-                self._regroup(tenant_id, kind, (was, before.score), (name, after.score), today_us)
+        was_step, step = before.score - before.score % SCORE_STEP, after.score - after.score % SCORE_STEP
+        if was_step != step:
+            self._steps[tenant_id, was_step, step, today_us] += 1
+        self._go(tenant_id, before[1:5], after[1:5], today_us, before.score, after.score)
         if before.lines is not after.lines:
             self._move_lines(tenant_id, before.lines, after.lines)
         if before.days != after.days:
-            for day in _new_days(before, after):
-                self.counts[tenant_id, Kind.ACTIVE_LEADS, day * DAY_US, "", self._shard] += 1
+            known = before.days << (before.first_day - after.first_day) if before.days else 0
+            self._add_days(tenant_id, after.first_day, after.days & ~known)
 
-    def _move_step(self, tenant_id: str, was: str | None, step: str, today_us: int) -> None:
-        if was is not None:
-            self.counts[tenant_id, Kind.SCORES_BY_DAY, today_us, was, self._shard] -= 1
-        self.counts[tenant_id, Kind.SCORES_BY_DAY, today_us, step, self._shard] += 1
+    def _add(self, tenant_id: str, standing: Standing, today_us: int) -> None:
+        """Adds all that a new lead gives."""
+        if standing.statuses:
+            self._add_statuses(tenant_id, standing, 1)
+        else:
+            self._new[tenant_id] += 1
+        self._steps[tenant_id, None, standing.score - standing.score % SCORE_STEP, today_us] += 1
+        self._go(tenant_id, None, standing[1:5], today_us, 0, standing.score)
+        self._move_lines(tenant_id, {}, standing.lines)
+        self._add_days(tenant_id, standing.first_day, standing.days)
 
-    def _regroup(self, tenant_id: str, kind: Kind, was: Share, now: Share, today_us: int) -> None:
-        """A lead leaves one group with the score that it had, and enters another with the score that it has."""
-        for (name, score), sign in ((was, -1), (now, 1)):
+    def _go(self, tenant_id: str, was: Groups | None, now: Groups, today_us: int, before: int, after: int) -> None:
+        key = tenant_id, was, now, today_us
+        if (sums := self._ways.get(key)) is None:
+            sums = self._ways[key] = [0, 0, 0]
+        sums[0] += 1
+        sums[1] += before
+        sums[2] += after
+
+    def _add_days(self, tenant_id: str, first_day: int, days: int) -> None:
+        """Counts days of events that a lead did not have before; it never loses one."""
+        while days:
+            last = days & -days
+            self._days[tenant_id, first_day + last.bit_length() - 1] += 1
+            days ^= last
+
+    def _regroup(
+        self, tenant_id: str, kind: Kind, share: tuple[str | None, str | None], sums: list[int], today_us: int
+    ) -> None:
+        """Leads leave a group with the scores that they had, and enter one with the scores that they have."""
+        leads, before, after = sums
+        was, now = share
+        for name, number, score in ((was, -leads, -before), (now, leads, after)):
             if name is None:
                 continue
             key = tenant_id, kind, ALWAYS_US, name, self._shard
-            self.counts[key] += sign
-            self.totals[key] += sign * score
-            if kind is Kind.GRADES and was[0] != now[0]:
-                self.counts[tenant_id, Kind.GRADES_BY_DAY, today_us, name, self._shard] += sign
+            self.totals[key] += score
+            if was != now:
+                self.counts[key] += number
+                if kind is Kind.GRADES:
+                    self.counts[tenant_id, Kind.GRADES_BY_DAY, today_us, name, self._shard] += number
 
     def _move_lines(self, tenant_id: str, before: Lines, after: Lines) -> None:
         gains = self._line_gains
@@ -201,12 +235,12 @@ class Rollups:
                 self.counts[tenant_id, Kind.RULES, ALWAYS_US, name, self._shard] -= 1
 
     def _add_statuses(self, tenant_id: str, standing: Standing, sign: int) -> None:
-        reached = {"new", *(change.status for change in standing.statuses)}
+        reached = {FIRST_STATUS, *(change.status for change in standing.statuses)}
         for status in reached:
             key = tenant_id, Kind.REACHED, ALWAYS_US, status, self._shard
             self.counts[key] += sign
-            self.totals[key] += sign * (STAGE_BEFORE.get(status, "new") in reached)
-        status, since_us = "new", standing.first_us
+            self.totals[key] += sign * (STAGE_BEFORE.get(status, FIRST_STATUS) in reached)
+        status, since_us = FIRST_STATUS, standing.first_us
         for change in standing.statuses:
             if change.status == status:
                 continue
@@ -215,21 +249,6 @@ class Rollups:
             self.counts[key] += sign
             self.totals[key] += sign * (max(0, change.occurred_us - since_us) // US_PER_S)
             status, since_us = change.status, change.occurred_us
-
-
-def _step(score: int) -> str:
-    return str(score - score % SCORE_STEP)
-
-
-def _new_days(before: Standing | None, after: Standing) -> Iterator[int]:
-    """Days of events that a lead did not have before; it never loses one."""
-    known = before.days << (before.first_day - after.first_day) if before and before.days else 0
-    new, day = after.days & ~known, after.first_day
-    while new:
-        skipped = (new & -new).bit_length() - 1
-        yield day + skipped
-        new >>= skipped + 1
-        day += skipped + 1
 
 
 NAMES_MAX = 20
