@@ -2,11 +2,11 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, Integer, Select, bindparam, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.query.analytics.sums import whole
 from services.shared.schema import SCORE_COUNTS
 
 
@@ -27,17 +27,12 @@ class Standing:
         return 1 + self.above
 
 
-def standing_by(score: ColumnElement[int]) -> Select[Any]:
+def standing_by(score: ColumnElement[int]) -> Select[int, int, int]:
     """The standing of a score, for the tenant in the parameter `tenant_id`."""
     leads, scores = SCORE_COUNTS.c.leads, SCORE_COUNTS.c.score
-    sums = {
-        "above": func.sum(leads).filter(scores > score),
-        "level": func.sum(leads).filter(scores == score),
-        "total": func.sum(leads),
-    }
-    whole = [cast(func.coalesce(each, 0), BigInteger).label(name) for name, each in sums.items()]
-    standing: Select[Any] = select(*whole)
-    return standing.where(SCORE_COUNTS.c.tenant_id == bindparam("tenant_id"))
+    above, level = func.sum(leads).filter(scores > score), func.sum(leads).filter(scores == score)
+    sums = whole(above).label("above"), whole(level).label("level"), whole(func.sum(leads)).label("total")
+    return select(*sums).where(SCORE_COUNTS.c.tenant_id == bindparam("tenant_id"))
 
 
 STANDING = standing_by(bindparam("score", type_=Integer))

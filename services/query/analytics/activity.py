@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.query.analytics.periods import SYSTEM_CLOCK, Period, period_of
 from services.query.analytics.sums import COUNT, Kind, whole, within
-from services.query.reading import snapshot
+from services.query.reading import read
 from services.query.wire import to_timestamp
 from services.shared.clock import Clock
 from services.shared.errors import FieldViolation, InvalidRequest
@@ -32,9 +32,8 @@ async def get_activity(
     if types := sorted({fold_type(each) for each in request.types}):
         query = query.where(ROLLUPS.c.name.in_(types))
     query = query.group_by(*in_order).having(COUNT != 0).order_by(*in_order)
-    async with snapshot(engine) as connection:
-        rows = (await connection.execute(query.limit(POINTS_MAX + 1))).all()
-    points = [contract.ActivityPoint(at=to_timestamp(at), type=name, events=events) for at, name, events in rows]
+    rows = await read(engine, query.limit(POINTS_MAX + 1))
+    points = [contract.ActivityPoint(at=to_timestamp(row.at), type=row.name, events=row.events) for row in rows]
     answer = contract.GetActivityResponse(points=points[:POINTS_MAX])
     if len(points) > POINTS_MAX or answer.ByteSize() > PAGE_BYTES_MAX:
         description = f"give more than fits one answer, {POINTS_MAX} points; name fewer, or ask for a shorter period"
@@ -47,10 +46,9 @@ async def get_active_leads(
 ) -> contract.GetActiveLeadsResponse:
     """How many leads had an event, by day. Raises InvalidRequest for a period that cannot be."""
     of_days = within(tenant_id, Kind.ACTIVE_LEADS, period_of(request, clock))
-    query = select(ROLLUPS.c.at, whole(COUNT)).where(*of_days).group_by(ROLLUPS.c.at).having(COUNT != 0)
-    async with snapshot(engine) as connection:
-        rows = (await connection.execute(query.order_by(ROLLUPS.c.at))).all()
-    points = [contract.ActiveLeadsPoint(at=to_timestamp(at), leads=leads) for at, leads in rows]
+    query = select(ROLLUPS.c.at, whole(COUNT).label("leads")).where(*of_days).group_by(ROLLUPS.c.at).having(COUNT != 0)
+    rows = await read(engine, query.order_by(ROLLUPS.c.at))
+    points = [contract.ActiveLeadsPoint(at=to_timestamp(row.at), leads=row.leads) for row in rows]
     return contract.GetActiveLeadsResponse(points=points)
 
 

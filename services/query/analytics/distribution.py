@@ -5,16 +5,17 @@ however long there have been leads.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from leadscore.query.v1 import analytics_pb2 as contract
-from sqlalchemy import ColumnElement, Integer, Row, cast, func, select
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy import ColumnElement, DateTime, Integer, Select, Text, cast, func, null, select
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.query.analytics.periods import SYSTEM_CLOCK, Period, period_of, start_of
-from services.query.analytics.sums import COUNT, SCORE_STEP, Kind, average, by_name, whole
-from services.query.reading import snapshot
+from services.query.analytics.sums import COUNT, SCORE_STEP, TOTAL, Kind, average, by_name, in_one, whole
+from services.query.reading import read
 from services.query.wire import to_timestamp
 from services.shared.clock import Clock
 from services.shared.errors import FieldViolation, InvalidRequest
@@ -26,6 +27,15 @@ STEPS_MAX = 100_000
 """In one answer, of all its days together."""
 
 Name = TypeVar("Name", int, str)
+NO_DAY = cast(null(), DateTime(timezone=True))
+
+
+class Change(NamedTuple, Generic[Name]):
+    """How the number of leads with a score or a grade has changed on a day."""
+
+    day: datetime
+    step: Name
+    leads: int
 
 
 async def get_distribution(
@@ -36,58 +46,69 @@ async def get_distribution(
     bucket = request.bucket_points or BUCKET_POINTS
     if bucket % SCORE_STEP:
         raise InvalidRequest([FieldViolation("bucket_points", f"must be a multiple of {SCORE_STEP}")])
-    async with snapshot(engine) as connection:
-        scores = await _scores(connection, tenant_id, bucket)
-        grades = (await connection.execute(by_name(tenant_id, Kind.GRADES))).all()
-        score = cast(ROLLUPS.c.name, Integer)
-        moved = await _changes(connection, tenant_id, Kind.SCORES_BY_DAY, period, score - score % bucket)
-        regraded = await _changes(connection, tenant_id, Kind.GRADES_BY_DAY, period, ROLLUPS.c.name)
-    score_days = ends_of_days({row.step: row.leads for row in scores}, moved, period)
-    grade_days = ends_of_days({row.name: row.leads for row in grades}, regraded, period)
-    leads = sum(row.leads for row in scores)
+    rows = await read(engine, in_one(_parts(tenant_id, bucket, period)))
+    scores = {int(row.step): row.leads for row in rows if row.part == "scores"}
+    grades = {row.step: row.leads for row in rows if row.part == "grades"}
+    moved = [Change(row.day, int(row.step), row.leads) for row in rows if row.part == "moved"]
+    regraded = [Change(row.day, row.step, row.leads) for row in rows if row.part == "regraded"]
+    score_days, grade_days = ends_of_days(scores, moved, period), ends_of_days(grades, regraded, period)
+    leads = sum(scores.values())
     return contract.GetDistributionResponse(
-        scores=_steps({row.step: row.leads for row in scores}),
-        grades=_shares({row.name: row.leads for row in grades}),
+        scores=_steps(scores),
+        grades=_shares(grades),
         days=_days(period, score_days, grade_days),
         leads=leads,
-        average_score=average(sum(row.points for row in scores), leads),
+        average_score=average(sum(row.points for row in rows if row.part == "scores"), leads),
     )
 
 
-async def _scores(connection: AsyncConnection, tenant_id: str, bucket: int) -> Sequence[Row[Any]]:
+def _parts(tenant_id: str, bucket: int, period: Period) -> dict[str, Select[Any]]:
+    """Leads by score and by grade, as they are and how that has changed."""
+    score = cast(ROLLUPS.c.name, Integer)
+    return {
+        "scores": _scores(tenant_id, bucket),
+        "grades": _grades(tenant_id),
+        "moved": _changes(tenant_id, Kind.SCORES_BY_DAY, period, cast(score - score % bucket, Text)),
+        "regraded": _changes(tenant_id, Kind.GRADES_BY_DAY, period, ROLLUPS.c.name),
+    }
+
+
+def _scores(tenant_id: str, bucket: int) -> Select[Any]:
     """Leads by score now, with the sums of their scores."""
     score, leads = SCORE_COUNTS.c.score, func.sum(SCORE_COUNTS.c.leads)
-    points = func.sum(SCORE_COUNTS.c.leads * score)
-    query = select((score - score % bucket).label("step"), whole(leads).label("leads"), whole(points).label("points"))
-    query = query.where(SCORE_COUNTS.c.tenant_id == tenant_id).group_by("step").having(leads != 0)
-    return (await connection.execute(query)).all()
+    columns = _row(NO_DAY, cast(score - score % bucket, Text), leads, func.sum(SCORE_COUNTS.c.leads * score))
+    return select(*columns).where(SCORE_COUNTS.c.tenant_id == tenant_id).group_by("step").having(leads != 0)
 
 
-async def _changes(
-    connection: AsyncConnection, tenant_id: str, kind: Kind, period: Period, name: ColumnElement[Any]
-) -> list[Row[Any]]:
-    """What changed after the first day, the latest first; what came after the whole period is one day's."""
-    at = func.least(ROLLUPS.c.at, period.end).label("day")
-    query = select(at, name.label("step"), whole(COUNT).label("leads")).where(
-        ROLLUPS.c.tenant_id == tenant_id, ROLLUPS.c.kind == kind, ROLLUPS.c.at > period.start
-    )
-    query = query.group_by("day", "step").having(COUNT != 0).order_by(at.desc())
-    return list((await connection.execute(query)).all())
+def _grades(tenant_id: str) -> Select[Any]:
+    grades = by_name(tenant_id, Kind.GRADES).subquery()
+    return select(*_row(NO_DAY, grades.c.name, grades.c.leads, grades.c.total))
 
 
-def ends_of_days(now: Mapping[Name, int], changes: Sequence[Any], period: Period) -> list[dict[Name, int]]:
-    """How many leads each step or grade had at the end of each day, the last day first. `changes` come latest first.
+def _changes(tenant_id: str, kind: Kind, period: Period, name: ColumnElement[Any]) -> Select[Any]:
+    """What changed after the first day; what came after the whole period is one day's."""
+    columns = _row(func.least(ROLLUPS.c.at, period.end), name, COUNT, TOTAL)
+    of_kind = ROLLUPS.c.tenant_id == tenant_id, ROLLUPS.c.kind == kind, ROLLUPS.c.at > period.start
+    return select(*columns).where(*of_kind).group_by("day", "step").having(COUNT != 0)
+
+
+def _row(day: Any, step: Any, leads: Any, points: Any) -> list[ColumnElement[Any]]:
+    return [day.label("day"), step.label("step"), whole(leads).label("leads"), whole(points).label("points")]
+
+
+def ends_of_days(now: Mapping[Name, int], changes: Iterable[Change[Name]], period: Period) -> list[dict[Name, int]]:
+    """How many leads each step or grade had at the end of each day, the last day first.
 
     Raises InvalidRequest if that is too much for one answer.
     """
     standing: Counter[Name] = Counter(now)
     days: list[dict[Name, int]] = []
-    taken = size = 0
+    size, left = 0, sorted(changes, key=lambda change: change.day)
     for day in reversed(period):
         start = start_of(day)
-        while taken < len(changes) and changes[taken].day > start:
-            standing[changes[taken].step] -= changes[taken].leads
-            taken += 1
+        while left and left[-1].day > start:
+            change = left.pop()
+            standing[change.step] -= change.leads
         days.append({name: standing[name] for name in sorted(standing) if standing[name]})
         size += len(days[-1])
         if size > STEPS_MAX:

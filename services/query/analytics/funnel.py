@@ -1,15 +1,15 @@
 """How leads go through the pipeline."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from leadscore.query.v1 import analytics_pb2 as contract
-from sqlalchemy import Row, desc, select
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy import Row, select
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.query.analytics.periods import SYSTEM_CLOCK, Period, period_of
-from services.query.analytics.sums import COUNT, TOTAL, Kind, average, by_name, whole, within
-from services.query.reading import snapshot
+from services.query.analytics.periods import SYSTEM_CLOCK, period_of
+from services.query.analytics.sums import COUNT, TOTAL, Kind, average, by_name, in_one, whole, within
+from services.query.reading import read
 from services.shared.clock import Clock
 from services.shared.schema import ROLLUPS
 
@@ -22,11 +22,17 @@ async def get_funnel(
 ) -> contract.GetFunnelResponse:
     """The stages now, and the moves of a period. Raises InvalidRequest for a period that cannot be."""
     period = period_of(request, clock)
-    async with snapshot(engine) as connection:
-        standing = {row.name: row for row in await connection.execute(by_name(tenant_id, Kind.STATUSES))}
-        reached = {row.name: row for row in await connection.execute(by_name(tenant_id, Kind.REACHED))}
-        moves = await _moves(connection, tenant_id, period)
-    return contract.GetFunnelResponse(stages=[_stage(each, standing, reached) for each in STAGE_BEFORE], moves=moves)
+    moves = select(ROLLUPS.c.name, whole(COUNT).label("leads"), whole(TOTAL).label("total"))
+    parts = {
+        "standing": by_name(tenant_id, Kind.STATUSES),
+        "reached": by_name(tenant_id, Kind.REACHED),
+        "moves": moves.where(*within(tenant_id, Kind.MOVES, period)).group_by(ROLLUPS.c.name).having(COUNT != 0),
+    }
+    found: dict[str, dict[str, Row[Any]]] = {part: {} for part in parts}
+    for row in await read(engine, in_one(parts)):
+        found[row.part][row.name] = row
+    stages = [_stage(each, found["standing"], found["reached"]) for each in STAGE_BEFORE]
+    return contract.GetFunnelResponse(stages=stages, moves=_moves(found["moves"].values()))
 
 
 def _stage(status: str, standing: Mapping[str, Row[Any]], reached: Mapping[str, Row[Any]]) -> contract.FunnelStage:
@@ -40,13 +46,11 @@ def _stage(status: str, standing: Mapping[str, Row[Any]], reached: Mapping[str, 
     return stage
 
 
-async def _moves(connection: AsyncConnection, tenant_id: str, period: Period) -> list[contract.FunnelMove]:
-    sums = select(ROLLUPS.c.name, whole(COUNT).label("moves"), whole(TOTAL).label("seconds"))
-    query = sums.where(*within(tenant_id, Kind.MOVES, period)).group_by(ROLLUPS.c.name).having(COUNT != 0)
+def _moves(rows: Iterable[Row[Any]]) -> list[contract.FunnelMove]:
     found = []
-    for row in await connection.execute(query.order_by(desc("moves"), ROLLUPS.c.name)):
+    for row in sorted(rows, key=lambda row: (-row.leads, row.name)):
         before, _, after = row.name.partition(">")
-        move = contract.FunnelMove(from_status=before, to_status=after, moves=row.moves)
-        move.average_s = average(row.seconds, row.moves)
+        move = contract.FunnelMove(from_status=before, to_status=after, moves=row.leads)
+        move.average_s = average(row.total, row.leads)
         found.append(move)
     return found

@@ -3,10 +3,11 @@
 What a figure costs depends on days, names and partitions, never on the number of leads or events.
 """
 
+from collections.abc import Mapping
 from enum import IntEnum
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Select, cast, func, select
+from sqlalchemy import BigInteger, ColumnElement, CompoundSelect, Select, cast, func, literal, select, union_all
 
 from services.query.analytics.periods import Period
 from services.shared.clock import EPOCH
@@ -50,6 +51,11 @@ def by_name(tenant_id: str, kind: Kind) -> Select[tuple[str, int, int]]:
     sums = select(ROLLUPS.c.name, whole(COUNT).label("leads"), whole(TOTAL).label("total"))
     of_kind = ROLLUPS.c.tenant_id == tenant_id, ROLLUPS.c.kind == kind, ROLLUPS.c.at == EPOCH
     return sums.where(*of_kind).group_by(ROLLUPS.c.name).having(COUNT != 0)
+
+
+def in_one(parts: Mapping[str, Select[Any]]) -> CompoundSelect[Any]:
+    """Several queries with columns of the same types as one: the first column says which of them a row is of."""
+    return union_all(*(select(literal(name).label("part"), *each.subquery().c) for name, each in parts.items()))
 
 
 def within(tenant_id: str, kind: Kind, period: Period) -> tuple[ColumnElement[bool], ...]:
