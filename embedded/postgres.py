@@ -28,7 +28,8 @@ LOOK_S = 0.02
 HEALTH_TIMEOUT_S = 5.0
 STOP_GRACE_S = 5.0
 """For each way to stop: in order, then at once."""
-CONNECTIONS_MAX = 100
+CONNECTIONS_MAX = 320
+"""Sixteen processes of query with ten each, sixteen scorers with eight each, and some for people."""
 
 CONFIG = """\
 # Written at every start.

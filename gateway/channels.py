@@ -19,6 +19,8 @@ OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", RECONNECT_MS_MAX),
+    # Where a name stands for several processes of a service, all of them are asked in turn.
+    ("grpc.lb_policy_name", "round_robin"),
     # A proxy for the web, as http_proxy names it, is no way to our own services.
     ("grpc.enable_http_proxy", 0),
 )

@@ -14,6 +14,7 @@ from gateway.sse import EventStreams
 from gateway.websocket import INWARD_BYTES_MAX, BoundedWebSocket
 from services.shared.errors import SettingError
 from services.shared.lifecycle import Process
+from services.shared.settings import LOOPBACK, Settings
 
 STOP_GRACE_S = 5
 """How long requests under way may take to end when the process stops."""
@@ -33,9 +34,9 @@ class Server(uvicorn.Server):
 
 
 def serve(
-    application: Any, listening: socket.socket, streams: EventStreams, stack: AsyncExitStack, process: Process
+    application: Any, doors: list[socket.socket], streams: EventStreams, stack: AsyncExitStack, process: Process
 ) -> None:
-    """Serves the application, and puts its orderly stop on `stack`."""
+    """Serves the application at its doors, and puts its orderly stop on `stack`."""
     config = uvicorn.Config(
         application,
         http=BoundedConnection,
@@ -52,8 +53,8 @@ def serve(
         timeout_graceful_shutdown=STOP_GRACE_S,
     )
     server = Server(config)
-    serving = asyncio.create_task(server.serve(sockets=[listening]))
-    process.port = listening.getsockname()[1]
+    serving = asyncio.create_task(server.serve(sockets=doors))
+    process.port = doors[0].getsockname()[1]
     process.watch(stack, serving)
 
     async def stop() -> None:
@@ -65,11 +66,21 @@ def serve(
     logger.info("the gateway listens on port %d", process.port)
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A bound socket; port 0 takes a free one. Raises SettingError if the port is taken or may not be used."""
+def open_doors(settings: Settings) -> list[socket.socket]:
+    """The gateway's port, and a port of this one alone if it shares the other. Raises SettingError as `listen`."""
+    door = listen(settings.host, settings.gateway_port, shared=settings.own_port > 0)
+    return [door, listen(LOOPBACK, settings.own_port)] if settings.own_port else [door]
+
+
+def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    """A bound socket; port 0 takes a free one. With `shared`, others that want the same may have the port too. Raises
+    SettingError if the port is taken or may not be used.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         listening.bind((host, port))
         listening.listen()

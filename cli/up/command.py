@@ -12,7 +12,7 @@ from cli.up.folder import take_folder
 from cli.up.keys import take_key
 from cli.up.logs import LogWatch
 from cli.up.parts import Part
-from cli.up.ports import reserve_ports
+from cli.up.ports import reserve_own_ports, reserve_ports
 from cli.up.start import start_parts
 from cli.up.supervisor import Say, keep_running
 from cli.up.welcome import welcome
@@ -60,8 +60,9 @@ async def _live(settings: Settings, stack: AsyncExitStack, parts: list[Part], sa
     """The life of a suite, for ever. What it starts is stopped when the stack is left, last in, first out."""
     settings, made_key = take_key(settings)
     settings = reserve_ports(settings, stack)
+    settings, own_ports = reserve_own_ports(settings, stack)
     say("starting ...")
-    await start_parts(settings, stack, parts)
+    await start_parts(settings, own_ports, stack, parts)
     doors = listening_doors(settings)
     write_doors(settings.data_dir, doors)
     stack.callback(remove_doors, settings.data_dir)

@@ -49,6 +49,7 @@ class ServicePart:
     def __init__(self, name: str, module: str, address: str, log: Path, environment: Mapping[str, str]) -> None:
         """`address` is where it is asked how it is, `host:port`."""
         self.name = name
+        self.service = module.rpartition(".")[2]
         self._address = address
         self._child = Child(name, [sys.executable, "-m", module], log=log, environment=environment)
 
@@ -72,7 +73,7 @@ class ServicePart:
 
     async def ready(self) -> bool:
         """Whether it is ready."""
-        return await self._serves(f"leadscore.{self.name}.v1.{self.name.capitalize()}Service")
+        return await self._serves(f"leadscore.{self.service}.v1.{self.service.capitalize()}Service")
 
     async def _serves(self, service: str) -> bool:
         async with aio.insecure_channel(self._address, options=OPTIONS) as channel:

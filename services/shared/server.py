@@ -17,7 +17,7 @@ from grpc_reflection.v1alpha import reflection
 
 from services.shared.credentials import Doorkeeper, set_caller
 from services.shared.errors import FieldViolation, InvalidRequest, SettingError, TimedOut
-from services.shared.settings import Settings
+from services.shared.settings import LOOPBACK, Settings
 from services.shared.statuses import to_status
 
 MESSAGE_BYTES_MAX = 4 * 1024 * 1024 + 64 * 1024
@@ -32,6 +32,8 @@ CALL_DEADLINE_S = 60.0
 """Bounds a unary call whose caller gave no deadline."""
 READY_INTERVAL_S = 1.0
 """How soon a service says that something it needs has gone or come back."""
+SHARED_PORT = "grpc.so_reuseport"
+"""Lets several processes listen on one port. Where nobody means that, a taken port must be an error."""
 STOP_GRACE_S = 5.0
 """How long calls under way may take to end when the process stops."""
 
@@ -43,7 +45,7 @@ OPTIONS = (
     ("grpc.keepalive_time_ms", KEEPALIVE_MS),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", KEEPALIVE_MS // 2),
-    ("grpc.so_reuseport", 0),
+    (SHARED_PORT, 0),
 )
 
 logger = logging.getLogger(__name__)
@@ -101,19 +103,16 @@ async def serve(
     that answers item by item does that itself.
     """
     door = Door(Doorkeeper(settings), validate_requests)
-    server = aio.server(interceptors=[door], options=OPTIONS)
+    options = {**dict(OPTIONS), SHARED_PORT: int(settings.own_port > 0)}
+    server = aio.server(interceptors=[door], options=tuple(options.items()))
     add(server)
     servicer = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
     names = (service_name, health.SERVICE_NAME, reflection.SERVICE_NAME)
     reflection.enable_server_reflection(names, server)
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    try:
-        bound = server.add_insecure_port(f"{host}:{port}")
-    except RuntimeError:
-        bound = 0
-    if bound == 0:
-        raise SettingError(f"port {port} on {settings.host} is taken or may not be used; choose another one")
+    bound = _listen(server, settings.host, port)
+    if settings.own_port:
+        _listen(server, LOOPBACK, settings.own_port)
     await server.start()
     stack.push_async_callback(server.stop, STOP_GRACE_S)
     await servicer.set("", health_pb2.HealthCheckResponse.SERVING)
@@ -122,6 +121,17 @@ async def serve(
     stack.push_async_callback(servicer.enter_graceful_shutdown)
     logger.info("%s listens on %s:%d", service_name, settings.host, bound)
     return bound, kept
+
+
+def _listen(server: aio.Server, host: str, port: int) -> int:
+    """Opens a port and answers it. Raises SettingError if that cannot be."""
+    try:
+        bound = server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+    except RuntimeError:
+        bound = 0
+    if bound == 0:
+        raise SettingError(f"port {port} on {host} is taken or may not be used; choose another one")
+    return bound
 
 
 class Door(aio.ServerInterceptor):

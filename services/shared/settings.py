@@ -12,6 +12,9 @@ from typing import Any
 from services.shared.errors import SettingError
 
 PORT_MAX = 65_535
+LOOPBACK = "127.0.0.1"
+PROCESSES_MAX = 16
+"""Of each kind on one machine; the embedded PostgreSQL has connections for so many."""
 PARTITIONS_MAX = 256
 """More lines than this cost more in bookkeeping than they give in parallel work."""
 
@@ -29,6 +32,17 @@ class Settings:
     ingest_port: int = _setting("LEADSCORE_INGEST_PORT", 50051, "gRPC door of ingest; 0 = a free port")
     scorer_port: int = _setting("LEADSCORE_SCORER_PORT", 50052, "gRPC door of the scorer; 0 = a free port")
     query_port: int = _setting("LEADSCORE_QUERY_PORT", 50053, "gRPC door of query; 0 = a free port")
+    gateway_processes: int = _setting("LEADSCORE_GATEWAY_PROCESSES", 1, "gateways that `leadscore up` runs on one port")
+    ingest_processes: int = _setting(
+        "LEADSCORE_INGEST_PROCESSES", 1, "processes of ingest that `leadscore up` runs on one port"
+    )
+    scorer_processes: int = _setting("LEADSCORE_SCORER_PROCESSES", 1, "scorers that `leadscore up` runs on one port")
+    query_processes: int = _setting(
+        "LEADSCORE_QUERY_PROCESSES", 1, "processes of query that `leadscore up` runs on one port"
+    )
+    own_port: int = _setting(
+        "LEADSCORE_OWN_PORT", 0, "a local port of one process that shares its kind's port; 0 = it shares none"
+    )
     ingest_address: str = _setting(
         "LEADSCORE_INGEST_ADDRESS", "", "where gateway and CLI find ingest; default: this machine, its port"
     )
@@ -55,7 +69,9 @@ class Settings:
         "LEADSCORE_ANONYMOUS", False, "1: callers without a key act for LEADSCORE_TENANT; for one machine only"
     )
     segment_mapping: str = _setting(
-        "LEADSCORE_SEGMENT_MAPPING", "", "what Segment's events and traits are called here, as JSON; see docs/segment.md"
+        "LEADSCORE_SEGMENT_MAPPING",
+        "",
+        "what Segment's events and traits are called here, as JSON; see docs/segment.md",
     )
     segment_origins: str = _setting(
         "LEADSCORE_SEGMENT_ORIGINS", "", "sites whose pages may send Segment's calls: https://shop.example, ... or *"
@@ -73,7 +89,7 @@ class Settings:
     def target(self, service: str) -> str:
         """The gRPC address of `service` ("ingest", "scorer" or "query")."""
         given = getattr(self, f"{service}_address")
-        return given or f"127.0.0.1:{getattr(self, f'{service}_port')}"
+        return given or f"{LOOPBACK}:{getattr(self, f'{service}_port')}"
 
 
 SETTINGS = fields(Settings)
@@ -111,6 +127,8 @@ def _check(settings: Settings) -> None:
         value = getattr(settings, each.name)
         if each.name.endswith("_port") and not 0 <= value <= PORT_MAX:
             raise SettingError(f"{each.metadata['variable']} must be a port, 0 to {PORT_MAX}, not {value}")
+        if each.name.endswith("_processes") and not 1 <= value <= PROCESSES_MAX:
+            raise SettingError(f"{each.metadata['variable']} must be 1 to {PROCESSES_MAX}, not {value}")
     if not 1 <= settings.partitions <= PARTITIONS_MAX:
         raise SettingError(f"LEADSCORE_PARTITIONS must be 1 to {PARTITIONS_MAX}, not {settings.partitions}")
     if settings.log_level.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):

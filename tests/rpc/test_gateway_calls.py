@@ -381,3 +381,12 @@ async def test_a_connection_serves_many_requests(services: FakeServices, port: i
 def test_a_taken_port_is_said_in_a_sentence() -> None:
     with listen("127.0.0.1", 0) as taken, pytest.raises(SettingError, match=r"port \d+ on 127.0.0.1 is taken"):
         listen("127.0.0.1", taken.getsockname()[1])
+
+
+def test_a_port_is_shared_by_gateways_that_mean_to_and_by_nobody_else() -> None:
+    with listen("127.0.0.1", 0, shared=True) as first:
+        port = first.getsockname()[1]
+        with listen("127.0.0.1", port, shared=True) as second:
+            assert second.getsockname() == first.getsockname()
+        with pytest.raises(SettingError, match="is taken"):
+            listen("127.0.0.1", port)

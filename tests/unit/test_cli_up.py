@@ -17,7 +17,7 @@ from cli.up import supervisor
 from cli.up.folder import is_taken, take_folder
 from cli.up.keys import take_key
 from cli.up.logs import LOG_BYTES_MAX, LogFollower
-from cli.up.ports import reserve_ports
+from cli.up.ports import reserve_own_ports, reserve_ports
 from cli.up.start import environment_of
 from cli.up.supervisor import keep_running
 from cli.up.welcome import welcome
@@ -82,6 +82,18 @@ async def test_port_0_becomes_a_port_that_stays_ours() -> None:
         assert settings.target("query") == f"127.0.0.1:{settings.query_port}"
         with socket.socket() as other, pytest.raises(OSError, match="in use"):
             other.bind(("127.0.0.1", settings.query_port))
+
+
+async def test_several_processes_have_a_port_each_and_gateways_are_told_all_of_them() -> None:
+    async with AsyncExitStack() as stack:
+        settings = reserve_ports(replace(FREE, ingest_processes=3, gateway_processes=2), stack)
+        before = settings.query_address
+        settings, own = reserve_own_ports(settings, stack)
+        assert {name: len(ports) for name, ports in own.items()} == {"gateway": 2, "ingest": 3, "scorer": 0, "query": 0}
+        assert len({*own["ingest"], *own["gateway"], settings.ingest_port}) == 6
+        assert settings.target("ingest") == "ipv4:" + ",".join(f"127.0.0.1:{port}" for port in own["ingest"])
+        assert settings.query_address == before
+        assert listening_doors(settings).ingest == f"127.0.0.1:{settings.ingest_port}", "clients are told one"
 
 
 async def test_a_taken_port_names_the_setting_to_change() -> None:

@@ -24,6 +24,8 @@ def test_values_are_taken_from_the_environment() -> None:
     [
         ("LEADSCORE_GATEWAY_PORT", "80 80"),
         ("LEADSCORE_INGEST_PORT", "65536"),
+        ("LEADSCORE_QUERY_PROCESSES", "0"),
+        ("LEADSCORE_SCORER_PROCESSES", "17"),
         ("LEADSCORE_PARTITIONS", "0"),
         ("LEADSCORE_PARTITIONS", "257"),
         ("LEADSCORE_ANONYMOUS", "yes"),
