@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
+from operator import attrgetter
 
 from leadscore.query.v1 import query_service_pb2 as contract
 from leadscore.score.v1 import score_pb2
@@ -60,7 +61,7 @@ class Change:
 class Announcement:
     """Changes of one tenant that were committed together, with what tells at once that a watcher wants none of them."""
 
-    __slots__ = ("behind", "changes", "crosses", "erases", "lead_ids", "place", "regrades", "score_max")
+    __slots__ = ("behind", "by_lead", "changes", "crosses", "erases", "place", "regrades", "score_max")
 
     def __init__(self, message: StreamMessage, made_us: int) -> None:
         updates = stream_pb2.ScoreAnnouncement.FromString(message.payload).updates
@@ -70,11 +71,18 @@ class Announcement:
         self.changes = [
             Change(update, place, behind) for update, (place, behind) in zip(updates, pairwise(places), strict=True)
         ]
-        self.lead_ids = frozenset(change.lead_id for change in self.changes)
+        self.by_lead: dict[str, list[Change]] = {}
+        for change in self.changes:
+            self.by_lead.setdefault(change.lead_id, []).append(change)
         self.score_max = max((change.score_max for change in self.changes), default=0)
         self.regrades = any(change.regrades for change in self.changes)
         self.crosses = any(change.crosses for change in self.changes)
         self.erases = any(change.erases for change in self.changes)
+
+    def of(self, lead_ids: frozenset[str]) -> list[Change]:
+        """The changes of some leads, in order, found without looking at those of all others."""
+        lines = [self.by_lead[lead_id] for lead_id in self.by_lead.keys() & lead_ids]
+        return lines[0] if len(lines) == 1 else sorted(chain.from_iterable(lines), key=attrgetter("place"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,26 +98,23 @@ class Filter:
 
     def select(self, announcement: Announcement, since: Place) -> Sequence[Change]:
         """The changes that a watcher wants, without those before `since`."""
-        if self._wants_none(announcement) or announcement.behind <= since:
+        if announcement.behind <= since or not self.may_want(announcement):
             return ()
-        changes = announcement.changes
+        changes = announcement.of(self.lead_ids) if self.lead_ids else announcement.changes
         if announcement.place < since:
-            changes = changes[since.offset :]
-        wants_all = not (self.lead_ids or self.min_score or self.grade_changes_only or self.crossings_only)
+            changes = [change for change in changes if change.place >= since]
+        wants_all = not (self.min_score or self.grade_changes_only or self.crossings_only)
         return changes if wants_all else [change for change in changes if self._wants(change)]
 
-    def _wants_none(self, announcement: Announcement) -> bool:
-        if self.lead_ids and self.lead_ids.isdisjoint(announcement.lead_ids):
-            return True
-        return not announcement.erases and (
+    def may_want(self, announcement: Announcement) -> bool:
+        """Whether some of an announcement's changes may pass, lead ids aside; told without looking at each of them."""
+        return announcement.erases or not (
             announcement.score_max < self.min_score
             or (self.grade_changes_only and not announcement.regrades)
             or (self.crossings_only and not announcement.crosses)
         )
 
     def _wants(self, change: Change) -> bool:
-        if self.lead_ids and change.lead_id not in self.lead_ids:
-            return False
         return change.erases or (
             change.score_max >= self.min_score
             and (not self.grade_changes_only or change.regrades)

@@ -121,7 +121,7 @@ class Board:
         return (
             self._lowest is None
             or announcement.score_max >= self._lowest
-            or not self._lead_ids.isdisjoint(announcement.lead_ids)
+            or not announcement.by_lead.keys().isdisjoint(self._lead_ids)
         )
 
     def _failed(self, task: asyncio.Task[None]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 
 from services.query.announcements import Announcement, Filter, message_to_watcher
+from services.query.audience import Audience
 from services.query.leaderboard_watch import Leaderboards
 from services.query.places import Place
 from services.query.states import Seen, Slice
@@ -52,7 +53,7 @@ class Hub:
         self._read_states = read_states
         self._state_readers = asyncio.Semaphore(STATE_READERS_MAX)
         self.leaderboards = leaderboards
-        self._watchers: defaultdict[str, set[Watcher]] = defaultdict(set)
+        self._audiences: defaultdict[str, Audience] = defaultdict(Audience)
         self._live = Place(0, 0)
         self._room = Room()
         self._kept_readers = asyncio.Semaphore(KEPT_READERS_MAX)
@@ -61,7 +62,7 @@ class Hub:
     @property
     def watchers(self) -> int:
         """How many watch."""
-        return sum(map(len, self._watchers.values()))
+        return sum(map(len, self._audiences.values()))
 
     async def open(self) -> None:
         """Begins behind the newest announcement."""
@@ -139,7 +140,7 @@ class Hub:
         forgetting = asyncio.get_running_loop().call_later(SEEN_S, watcher.forget_seen)
         if self._stopping:
             watcher.end(Unavailable(STOPS))
-        self._watchers[tenant_id].add(watcher)
+        self._audiences[tenant_id].add(watcher)
         try:
             yield message_to_watcher(since or live)
             async with aclosing(self._kept(tenant_id, since or live, live, wanted, seen)) as messages:
@@ -210,11 +211,11 @@ class Hub:
         if message.sequence > self._live.sequence:  # Sequences have no gaps: what was between is not kept any more.
             self._begin_anew(self._live._replace(sequence=message.sequence))
         self._live = self._live._replace(sequence=message.sequence + 1)
-        watchers = self._watchers.get(message.tenant_id)
+        audience = self._audiences.get(message.tenant_id)
         boards = self.leaderboards.of(message.tenant_id)
-        if watchers or boards:
+        if audience or boards:
             announcement = Announcement(message, self._live.made_us)
-            for each in (*(watchers or ()), *boards):
+            for each in (*(audience.of(announcement) if audience else ()), *boards):
                 each.offer(announcement)
 
     def _begin_anew(self, live: Place) -> None:
@@ -224,15 +225,15 @@ class Hub:
         self._live = live
 
     def _end_all(self, error: CallerError) -> None:
-        for watchers in self._watchers.values():
-            for watcher in watchers:
+        for audience in self._audiences.values():
+            for watcher in audience:
                 watcher.end(error)
 
     def _leave(self, tenant_id: str, watcher: Watcher) -> None:
         watcher.end(Unavailable("the watch is over"))
-        self._watchers[tenant_id].discard(watcher)
-        if not self._watchers[tenant_id]:
-            del self._watchers[tenant_id]
+        self._audiences[tenant_id].discard(watcher)
+        if not self._audiences[tenant_id]:
+            del self._audiences[tenant_id]
 
 
 def holds(kept: Kept, place: Place) -> bool:

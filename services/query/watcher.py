@@ -64,8 +64,9 @@ class Watcher:
     def __init__(self, wanted: Filter, place: Place, room: Room, seen: Seen | None = None) -> None:
         """`place` is that of the first change it is to get, but for what led to the states that it has `seen`."""
         self.place = place
+        """Behind the last announcement that was offered; what comes behind it and was not offered, it does not want."""
         self._seen = seen
-        self._wanted = wanted
+        self.wanted = wanted
         self._room = room
         self._in_order: deque[Change] = deque()
         self._merged: deque[Merged] = deque()
@@ -75,7 +76,7 @@ class Watcher:
 
     def offer(self, announcement: Announcement) -> None:
         """Takes in what it wants of an announcement. Never waits, and never grows beyond its bounds."""
-        changes = self._wanted.select(announcement, self.place)
+        changes = self.wanted.select(announcement, self.place)
         self.place = max(self.place, announcement.behind)
         if changes and self._seen:
             changes = self._seen.newer(changes)
