@@ -16,7 +16,7 @@ from leadscore.scorer.v1 import scorer_service_pb2 as scorer
 
 from services.shared.clock import to_datetime
 from services.shared.tokens import decode_positions, encode_positions, merge_positions
-from tests.naive_figures import STAGES, Naive, Photo, mean
+from tests.naive_figures import STAGES, Naive, Photo, mean, scores_at_end
 from tests.parts import MovedClock, Suite
 
 DEADLINE_S = 20.0
@@ -42,6 +42,7 @@ class Life:
         self.clock = clock
         self.positions: list[dict[int, int]] = []
         self.photos: dict[date, Photo] = {}
+        self.erased: list[tuple[date, list[Any]]] = []
         self._scorers = 0
 
     async def send(self, *events: event_pb2.Event) -> None:
@@ -59,6 +60,14 @@ class Life:
     async def status(self, lead: str, status: str, at: datetime | None = None) -> None:
         request = ingest.SetLeadStatusRequest(lead_id=lead, status=status)
         await self._say(self.suite.ingest.SetLeadStatus, request, at)
+
+    async def erase(self, *leads: str) -> None:
+        """Erases leads. What they were by their ledgers stays in the figures of the days that are over."""
+        await self.check()
+        ledger = Naive(self.suite.settings.database_url).ledger
+        self.erased += [(self.clock.today, [row for row in ledger if row[0] in leads])]
+        for lead in leads:
+            self.said((await self.suite.ingest.DeleteLead(ingest.DeleteLeadRequest(lead_id=lead))).consistency_token)
 
     def said(self, token: str) -> None:
         """Something was said that the figures are to wait for."""
@@ -120,7 +129,8 @@ class Life:
             photo = before[-1] if before else Photo(Counter(), Counter())
             assert {step.from_score: step.leads for step in each.scores} == photo.steps(20), day
             assert {share.grade: share.leads for share in each.grades} == photo.grades, day
-            by_ledger = Photo(naive.scores_of(day), Counter()).steps(20)
+            gone = [row for erased, rows in self.erased if day < erased for row in rows]
+            by_ledger = Photo(naive.scores_of(day) + scores_at_end(day, gone), Counter()).steps(20)
             assert {**by_ledger, 0: 0} == {**photo.steps(20), 0: 0}, "leads without any change have no ledger"
 
 

@@ -64,9 +64,7 @@ class Naive:
 
     def scores_of(self, day: date) -> Counter[int]:
         """The scores at the end of a day, of the leads that had one by then; by the ledger."""
-        end = datetime.combine(day + timedelta(1), time(), UTC)
-        last = {lead: score for lead, at, score in self.ledger if at < end}
-        return Counter(last.values())
+        return scores_at_end(day, self.ledger)
 
     def activity(self, first: date, last: date, width: str, types: Iterable[str] = ()) -> Counter[tuple[datetime, str]]:
         found: Counter[tuple[datetime, str]] = Counter()
@@ -123,6 +121,12 @@ class Naive:
                     found[before, said["status"]].append((at - since) // timedelta(seconds=1))
                 standing[lead] = said["status"], at
         return dict(found)
+
+
+def scores_at_end(day: date, ledger: Iterable[Any]) -> Counter[int]:
+    """The scores that leads have at the end of a day, by rows of their ledgers in order."""
+    end = datetime.combine(day + timedelta(1), time(), UTC)
+    return Counter({lead: score for lead, at, score in ledger if at < end}.values())
 
 
 def mean(numbers: Sequence[float]) -> float:
