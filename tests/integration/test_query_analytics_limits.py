@@ -117,6 +117,28 @@ async def test_the_sums_of_another_tenant_are_nobody_elses(readers: Suite) -> No
         assert not found.ListFields(), method
 
 
+async def test_rows_that_add_up_to_nothing_are_no_groups(readers: Suite) -> None:
+    with psycopg.connect(readers.settings.database_url) as connection:
+        # What one scorer has counted and another has taken away again, and what came back to nothing by itself.
+        connection.execute(
+            "INSERT INTO rollups SELECT 'demo', kind, at, name, shard, n, 10 * n FROM generate_series(1, 13) kind,"
+            " unnest(ARRAY[now(), date_trunc('day', now(), 'UTC'), timestamptz 'epoch']) at,"
+            " (VALUES (0, 3), (1, -3), (2, 0)) counted (shard, n), LATERAL (SELECT CASE kind WHEN 5 THEN '10'"
+            " WHEN 9 THEN 'won' WHEN 10 THEN 'won' WHEN 11 THEN 'new>won' ELSE 'x' END) named (name)"
+        )
+        connection.execute(
+            "INSERT INTO score_counts VALUES ('demo', 0, 10, 3), ('demo', 1, 10, -3), ('demo', 2, 20, 0)"
+        )
+    for method in ALL:
+        found = await ask(readers, method)
+        for emptied in ("stages", "days"):
+            for each in getattr(found, emptied, ()):
+                assert {field.name for field, _ in each.ListFields()} <= {"status", "day"}, method
+            if hasattr(found, emptied):
+                found.ClearField(emptied)
+        assert not found.ListFields(), method
+
+
 async def test_an_answer_that_would_be_too_long_says_what_to_ask_for(
     readers: Suite, monkeypatch: pytest.MonkeyPatch
 ) -> None:

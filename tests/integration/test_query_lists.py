@@ -19,7 +19,7 @@ from leadscore.query.v1 import query_service_pb2 as query
 from psycopg.types.json import Jsonb
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.query import pages, series
+from services.query import movers, pages, series
 from services.query.events import list_events
 from services.query.imports import get_import, list_imports
 from services.query.movers import list_movers
@@ -207,6 +207,26 @@ async def test_movers_are_measured_from_before_their_first_change_since_a_day(
     old = query.ListMoversRequest(since=stamp(datetime.combine(today - timedelta(401), NOON.time(), UTC)))
     with pytest.raises(InvalidRequest, match="since: must be at most 400 days before today"):
         await list_movers(engine, "demo", old)
+
+
+async def test_movers_since_a_day_with_too_many_moves_behind_it_are_refused_with_what_to_ask_for(
+    engine: AsyncEngine, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    today = datetime.now(UTC).date()
+    store(database_url, [Row(f"lead-{number}", score=50) for number in range(6)])
+    with psycopg.connect(database_url) as connection:
+        for number in range(6):
+            connection.execute(
+                "INSERT INTO score_days VALUES ('demo', %s, %s, 0), ('other', %s, %s, 0)",
+                [today - timedelta(number // 3), f"lead-{number}"] * 2,
+            )
+    monkeypatch.setattr(movers, "MOVES_MAX", 6)
+    assert len((await list_movers(engine, "demo", query.ListMoversRequest())).leads) == 6
+    monkeypatch.setattr(movers, "MOVES_MAX", 5)
+    with pytest.raises(InvalidRequest, match="since: has more than 5 moves of leads behind it; ask for a later day"):
+        await list_movers(engine, "demo", query.ListMoversRequest())
+    of_today = query.ListMoversRequest(since=stamp(datetime.combine(today, NOON.time(), UTC)))
+    assert len((await list_movers(engine, "demo", of_today)).leads) == 3
 
 
 async def test_imports_are_newest_first_each_as_it_is_by_itself(engine: AsyncEngine, database_url: str) -> None:
