@@ -102,8 +102,8 @@ class Rollups:
         self.counts: Counter[Key] = Counter()
         self.totals: Counter[Key] = Counter()
         # Most leads of a batch do one of a few things, so these are gathered by short keys first: events by type,
-        # source and hour; leads that go from some groups to others, with their scores before and after; leads that go from one
-        # step of scores to another; points that lines gain; days that become active; leads that are new.
+        # source and hour; leads that go from some groups to others, with their scores before and after; leads that go
+        # from one step of scores to another; points that lines gain; days that become active; leads that are new.
         self._events: Counter[tuple[str, str, str, int]] = Counter()
         self._ways: dict[tuple[str, Groups | None, Groups, int], list[int]] = {}
         self._steps: Counter[tuple[str, int | None, int, int]] = Counter()

@@ -47,6 +47,8 @@ class Evaluation(NamedTuple):
 class Sheet:
     """The lines of one lead by one model, brought up to date piece by piece."""
 
+    __slots__ = ("_criteria", "_lead", "_model", "_rules")
+
     def __init__(self, model: CompiledModel, lead: Lead) -> None:
         self._model = model
         self._lead = lead
@@ -131,6 +133,8 @@ def exact(points: float) -> float:
 
 def changes_at_us(model: CompiledModel, lead: Lead, at_us: int) -> int | None:
     """The next time at which time alone may change the score; None if there is none."""
+    if not model.aging and lead.override is None:
+        return None
     today = at_us // DAY_US
     days = [
         changes_on(rule, tally, today) for rule in model.aging if (tally := lead.tallies.get(rule.name)) is not None
@@ -156,6 +160,8 @@ def _grouped(
 
 
 def _whole(lines: Lines, raw: float, maximum: int, name: str) -> int:
+    if 0 <= raw <= maximum and raw == (whole := int(raw)):
+        return whole
     held = _held(raw, 0, maximum)
     points = floor(held + 0.5)
     if held != raw:

@@ -56,6 +56,8 @@ class Folding:
     What was stored is brought to the time by `pass_time` before the first fact.
     """
 
+    __slots__ = ("_at_us", "_sheet", "_today", "lead", "model")
+
     def __init__(self, model: CompiledModel, lead: Lead, at_us: int) -> None:
         assert lead.model_version in (model.version, 0), "a lead by another model is replayed first"
         self.lead = lead
@@ -105,13 +107,19 @@ class Folding:
         lead, after = self.lead, self._sheet.total(self._at_us)
         before = lead.lines
         score_before, grade_before = lead.score, lead.grade
-        lead.grade = grade_before or self.model.model.grades.grade(0, 0)  # A lead that is new starts from nothing.
-        seen_before = _seen(lead)
+        seen = (
+            score_before != after.score
+            or lead.engagement != after.engagement
+            or lead.fit != after.fit
+            or lead.machine_score != after.machine_score
+            # A lead that is new starts from nothing.
+            or (grade_before or self.model.model.grades.grade(0, 0)) != after.grade
+        )
         lead.score, lead.machine_score, lead.grade = after.score, after.machine_score, after.grade
         lead.engagement, lead.fit = after.engagement, after.fit
         lead.lines = after.lines
         crossings = cross(self.model.model, lead, after)
-        if _seen(lead) == seen_before and not crossings:
+        if not seen and not crossings:
             return None
         lead.version += 1
         lead.changed_day = self._today
@@ -119,10 +127,6 @@ class Folding:
             lead.lead_id, cause, fact, lead.version, self.model.version, score_before, grade_before, after,
             _difference(before, after.lines, counted), crossings,
         )  # fmt: skip
-
-
-def _seen(lead: Lead) -> tuple[int, int, int, int, str]:
-    return lead.score, lead.machine_score, lead.engagement, lead.fit, lead.grade
 
 
 def _difference(before: Lines, after: Lines, counted: Mapping[str, int]) -> tuple[Contribution, ...]:
