@@ -11,6 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from grpc import aio
+from leadscore.ingest.v1 import ingest_service_pb2 as ingest
 from leadscore.ingest.v1 import ingest_service_pb2_grpc
 from leadscore.scorer.v1 import scorer_service_pb2 as scorer
 from leadscore.scorer.v1 import scorer_service_pb2_grpc
@@ -70,6 +71,10 @@ class Line:
         """Waits until so many events are in the database."""
         await self._database_says("SELECT count(*) >= %s FROM events", events)
 
+    async def erased(self, leads: int) -> None:
+        """Waits until so many erasures are done."""
+        await self._database_says("SELECT count(*) >= %s FROM audit WHERE action = 'lead.erase'", leads)
+
     async def owned_by(self, scorers: int) -> None:
         """Waits until so many scorers share all partitions."""
         await self._database_says(
@@ -115,6 +120,28 @@ async def test_a_scorer_killed_in_the_middle_of_a_load_changes_nothing(line: Lin
 
         await line.load(rows, kill_and_start_again)
         assert_as_expected(line.settings.database_url, expected_of(rows))
+
+
+async def test_a_scorer_killed_among_erasures_does_them_in_their_place_and_once(line: Line, rows: list[Row]) -> None:
+    rows = without_conflicts(rows)
+    before, after = rows[:3_000], rows[3_000:]
+    gone = {row.user_id for row in before[:40]}
+    async with line.running(), aio.insecure_channel(line.ingest.address) as channel:
+        stub = ingest_service_pb2_grpc.IngestServiceStub(channel)
+        await send(stub, before)
+        for lead in sorted(gone):
+            await stub.DeleteLead(ingest.DeleteLeadRequest(lead_id=lead))
+        await line.erased(1)
+        line.scorer.kill()
+        line.scorer.start()
+        await line.settled(await send(stub, [*after, *before]))
+    sent_before = {row.event_id for row in before}
+    left = [row for row in before if row.user_id not in gone]
+    left += [row for row in after if row.user_id not in gone or row.event_id not in sent_before]
+    assert_as_expected(line.settings.database_url, expected_of(left))
+    with psycopg.connect(line.settings.database_url) as connection:
+        done = connection.execute("SELECT count(*) FROM audit WHERE action = 'lead.erase'").fetchone()
+    assert done == (len(gone),)
 
 
 async def test_the_stream_killed_in_the_middle_of_a_load_changes_nothing(
