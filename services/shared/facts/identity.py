@@ -3,17 +3,21 @@
 import re
 import uuid
 import zlib
+from functools import lru_cache
 from hashlib import blake2b
 
 from leadscore.event.v1 import event_pb2
 
 DIGEST_BYTES = 16
 """128 bits: a chance of one in 10^18 that any two of ten thousand million contents are taken for the same."""
+TYPES_MAX = 10_000
+"""Folded types that are remembered: senders use few, but choose their names."""
 
 _SEPARATORS = re.compile(r"[ _-]+")
 _NAMESPACE = uuid.UUID("5f1c6c2e-6d0e-4a5c-9d7f-0e6a3f6f9b11")
 
 
+@lru_cache(maxsize=TYPES_MAX)
 def fold_type(type_name: str) -> str:
     """An event type as rules name it: lower snake case ("Pop-up  Email Viewed" is "pop_up_email_viewed")."""
     return _SEPARATORS.sub("_", type_name.strip()).lower()
