@@ -7,8 +7,9 @@ from leadscore.score.v1 import score_pb2
 from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.query.leads import find_lead
-from services.query.reading import PAGE_SIZE_DEFAULT, Whole, snapshot
+from services.query.leads import askable, check_lead
+from services.query.pages import take_alone
+from services.query.reading import PAGE_SIZE_DEFAULT, Whole
 from services.query.wire import set_times
 from services.shared.paging import Filling
 from services.shared.schema import LEDGER
@@ -19,13 +20,13 @@ async def list_history(
     engine: AsyncEngine, tenant_id: str, lead_id: str, page_size: int, page_token: str
 ) -> contract.ListHistoryResponse:
     """A page of a lead's changes, newest first. Raises NotFound."""
-    query = select(LEDGER).where(LEDGER.c.tenant_id == tenant_id, LEDGER.c.lead_id == lead_id)
+    query = select(LEDGER).where(LEDGER.c.tenant_id == tenant_id, LEDGER.c.lead_id == askable(lead_id))
     if (below := decode_page(page_token, Whole)) is not None:
         query = query.where(LEDGER.c.sequence < below)
-    async with snapshot(engine) as connection:
-        await find_lead(connection, tenant_id, lead_id)
-        page = Filling(page_size or PAGE_SIZE_DEFAULT, _entry)
-        await page.take(connection, query.order_by(LEDGER.c.sequence.desc()))
+    page = Filling(page_size or PAGE_SIZE_DEFAULT, _entry)
+    await take_alone(engine, query.order_by(LEDGER.c.sequence.desc()), page)
+    if not page.items:
+        await check_lead(engine, tenant_id, lead_id)
     more = encode_page(page.items[-1].sequence) if page.is_full else ""
     return contract.ListHistoryResponse(entries=page.items, next_page_token=more)
 

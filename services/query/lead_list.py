@@ -11,8 +11,8 @@ from services.query.filters.parsing import parse_filter
 from services.query.filters.tree import Node, comparisons_in
 from services.query.leads import SHOWN, lead_of
 from services.query.orders import Order, order_named
-from services.query.pages import Walk, read_page
-from services.query.reading import PAGE_SIZE_DEFAULT, decode_key, encode_key, snapshot
+from services.query.pages import Walk, read_page_alone
+from services.query.reading import PAGE_SIZE_DEFAULT, decode_key, encode_key
 from services.query.search import SHAPE, fold_search, search_walk
 from services.shared.errors import FieldViolation, InvalidRequest
 from services.shared.paging import Filling
@@ -34,9 +34,8 @@ async def list_leads(
     call = "leads", order_by or ORDER_DEFAULT, request.filter, search
     after = decode_key(request.page_token, SHAPE if search else order.shape, *call)
     walk = search_walk(tenant_id, search, after, tree) if search else lead_walk(tenant_id, order, after, tree)
-    async with snapshot(engine) as connection:
-        page = Filling(request.page_size or PAGE_SIZE_DEFAULT, lead_of)
-        behind = await read_page(connection, walk, page)
+    page = Filling(request.page_size or PAGE_SIZE_DEFAULT, lead_of)
+    behind = await read_page_alone(engine, walk, page)
     more = encode_key(behind, *call) if behind else ""
     return contract.ListLeadsResponse(leads=page.items, next_page_token=more)
 

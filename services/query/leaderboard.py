@@ -5,16 +5,16 @@ from typing import Any
 
 from leadscore.query.v1 import query_service_pb2 as contract
 from sqlalchemy import Row, Select, Subquery, select
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.query.filters.condition import condition_of
 from services.query.filters.parsing import parse_filter
 from services.query.filters.tree import Node, comparisons_in
 from services.query.leads import SHOWN, find_lead
 from services.query.orders import BEST_FIRST, BEST_LAST, Order
-from services.query.pages import Key, Stretch, Walk, read_page
-from services.query.ranks import ranks_of, ranks_of_page, standing_of
-from services.query.reading import PAGE_SIZE_DEFAULT, decode_key, encode_key, snapshot
+from services.query.pages import Key, Stretch, Walk, read_page, read_page_alone
+from services.query.ranks import TOTAL, ranks_of
+from services.query.reading import PAGE_SIZE_DEFAULT, decode_key, encode_key, read, snapshot
 from services.query.wire import set_times
 from services.shared.errors import FieldViolation, InvalidRequest
 from services.shared.paging import PAGE_BYTES_MAX, Filling
@@ -44,39 +44,33 @@ async def list_leaderboard(
     after = decode_key(page_token, BEST_FIRST.shape, "leaderboard", filter_text)
     if around_lead_id and page_token:
         raise InvalidRequest([FieldViolation("around_lead_id", "must not be given with a page token")])
-    async with snapshot(engine) as connection:
-        if around_lead_id:
-            entries, behind = await _entries_around(connection, tenant_id, around_lead_id, size, tree)
-        else:
-            page = Filling(size, _entry)
-            behind = await read_page(connection, _walk(tenant_id, BEST_FIRST, BEST_FIRST.behind(after), tree), page)
-            entries = page.items
-        scores = [entry.score for entry in entries]
-        first = await standing_of(connection, tenant_id, scores[0] if scores else 0)
-        if tree:
-            by_score = await ranks_of(connection, tenant_id, scores)
-            ranks = [by_score[score] for score in scores]
-        else:
-            ranks = ranks_of_page(scores, first)
-    for entry, rank in zip(entries, ranks, strict=True):
-        entry.rank = rank
+    if around_lead_id:
+        entries, last, behind = await _entries_around(engine, tenant_id, around_lead_id, size, tree)
+    else:
+        page = Filling(size, _entry)
+        behind = await read_page_alone(engine, _walk(tenant_id, BEST_FIRST, BEST_FIRST.behind(after), tree), page)
+        entries, last = page.items, page.last
+    total = (await read(engine, TOTAL, tenant_id=tenant_id))[0].total if last is None else last.total
     more = encode_key(behind, "leaderboard", filter_text) if behind else ""
-    return contract.ListLeaderboardResponse(entries=entries, next_page_token=more, total_leads=first.total)
+    return contract.ListLeaderboardResponse(entries=entries, next_page_token=more, total_leads=total)
 
 
 async def _entries_around(
-    connection: AsyncConnection, tenant_id: str, lead_id: str, size: int, tree: Node | None
-) -> tuple[list[contract.LeaderboardEntry], Key | None]:
-    """A page with a lead in its middle, or with where it would be if a filter does not let it pass."""
-    lead = await find_lead(connection, tenant_id, lead_id)
-    key = lead.score, lead.lead_id
-    above = Filling(size // 2, _entry, PAGE_BYTES_MAX // 2)
-    if size > 1:
-        await read_page(connection, _walk(tenant_id, BEST_LAST, BEST_LAST.behind(key), tree), above)
-    below = Filling(size - len(above.items), _entry, PAGE_BYTES_MAX // 2 + above.bytes_left)
-    walk = _walk(tenant_id, BEST_FIRST, [Stretch(LEADS.c.lead_id == lead_id), *BEST_FIRST.behind(key)], tree)
-    behind = await read_page(connection, walk, below)
-    return [*reversed(above.items), *below.items], behind
+    engine: AsyncEngine, tenant_id: str, lead_id: str, size: int, tree: Node | None
+) -> tuple[list[contract.LeaderboardEntry], Row[Any] | None, Key | None]:
+    """A page with a lead in its middle, or with where it would be if a filter does not let it pass. Also the row of one
+    of the entries, if there are any.
+    """
+    async with snapshot(engine) as connection:
+        lead = await find_lead(connection, tenant_id, lead_id)
+        key = lead.score, lead.lead_id
+        above = Filling(size // 2, _entry, PAGE_BYTES_MAX // 2)
+        if size > 1:
+            await read_page(connection, _walk(tenant_id, BEST_LAST, BEST_LAST.behind(key), tree), above)
+        below = Filling(size - len(above.items), _entry, PAGE_BYTES_MAX // 2 + above.bytes_left)
+        walk = _walk(tenant_id, BEST_FIRST, [Stretch(LEADS.c.lead_id == lead_id), *BEST_FIRST.behind(key)], tree)
+        behind = await read_page(connection, walk, below)
+    return [*reversed(above.items), *below.items], below.last or above.last, behind
 
 
 def _walk(tenant_id: str, order: Order, stretches: Sequence[Stretch], tree: Node | None) -> Walk:
@@ -87,12 +81,16 @@ def _walk(tenant_id: str, order: Order, stretches: Sequence[Stretch], tree: Node
         query = select(*(near.c[name] for name in ENTRY), *of_profile)
         return query.where(condition_of(tree, near.c)) if tree else query
 
-    return Walk(LEADS, leads, stretches, order.ordering, shown, comparisons=comparisons_in(tree))
+    def ranked(found: Subquery) -> Select[Any]:
+        ranks = ranks_of(tenant_id)
+        return select(found, ranks.c.rank, ranks.c.total).join_from(found, ranks, ranks.c.score == found.c.score)
+
+    return Walk(LEADS, leads, stretches, order.ordering, shown, comparisons_in(tree), ranked)
 
 
 def _entry(row: Row[Any]) -> contract.LeaderboardEntry:
-    """A row as the contract has it, without its rank."""
     entry = contract.LeaderboardEntry(
+        rank=row.rank,
         lead_id=row.lead_id,
         score=row.score,
         engagement=row.engagement,

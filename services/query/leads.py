@@ -28,7 +28,7 @@ LEAD = select(*SHOWN).where(*THE_LEAD)
 def _ranked(*columns: ColumnElement[Any]) -> Select[Any]:
     """Columns of a lead, and where it stands."""
     standing = standing_by(LEADS.c.score).lateral("standing")
-    return select(*columns, standing.c.above, standing.c.total).join_from(LEADS, standing, true()).where(*THE_LEAD)
+    return select(*columns, standing.c.rank, standing.c.total).join_from(LEADS, standing, true()).where(*THE_LEAD)
 
 
 def _with_notes(lead: Select[Any]) -> Select[Any]:
@@ -51,7 +51,7 @@ async def get_lead(engine: AsyncEngine, tenant_id: str, lead_id: str) -> contrac
     """A lead with its rank. Raises NotFound."""
     row = await _read_one(engine, LEAD_RANKED, tenant_id, lead_id)
     lead = lead_of(row)
-    lead.rank = 1 + row.above
+    lead.rank = row.rank
     for event_id, occurred_at, said in zip(row.note_event_id, row.note_occurred_at, row.note_properties, strict=True):
         set_times(lead.notes.add(event_id=event_id, text=said["text"], author=said["author"]), occurred_at=occurred_at)
     return lead
@@ -81,13 +81,18 @@ def lead_of(row: Row[Any]) -> contract.Lead:
 async def get_rank(engine: AsyncEngine, tenant_id: str, lead_id: str) -> contract.GetRankResponse:
     """A lead's rank. Raises NotFound."""
     row = await _read_one(engine, RANK, tenant_id, lead_id)
-    return contract.GetRankResponse(lead_id=lead_id, rank=1 + row.above, score=row.score, total_leads=row.total)
+    return contract.GetRankResponse(lead_id=lead_id, rank=row.rank, score=row.score, total_leads=row.total)
 
 
 async def find_lead(connection: AsyncConnection, tenant_id: str, lead_id: str) -> Row[Any]:
     """A lead's row. Raises NotFound."""
     found = await connection.execute(LEAD, {"tenant_id": tenant_id, "lead_id": askable(lead_id)})
     return _known(found.one_or_none(), lead_id)
+
+
+async def check_lead(engine: AsyncEngine, tenant_id: str, lead_id: str) -> None:
+    """Raises NotFound if nothing is known of a lead."""
+    await _read_one(engine, LEAD, tenant_id, lead_id)
 
 
 async def _read_one(engine: AsyncEngine, statement: Select[Any], tenant_id: str, lead_id: str) -> Row[Any]:

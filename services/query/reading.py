@@ -39,9 +39,16 @@ async def read(engine: AsyncEngine, statement: Executable, **parameters: object)
     """The rows of one statement, which sees one state of the database by itself: beginning and ending a transaction
     would cost more than most of them. Raises Unavailable.
     """
+    async with glance(engine) as connection:
+        return (await connection.execute(statement, parameters)).all()
+
+
+@asynccontextmanager
+async def glance(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A connection for one statement. Raises Unavailable."""
     with unavailable_when_away():
         async with engine.connect() as connection:
-            return (await connection.execute(statement, parameters)).all()
+            yield connection
 
 
 @asynccontextmanager

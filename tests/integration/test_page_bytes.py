@@ -25,6 +25,7 @@ JSON = f"jsonb_build_object('name', 'ada ' || n, 'text', {TEXT})"
 FILL = (
     "INSERT INTO leads SELECT 'demo', 'lead-' || n, 0, n / 3, 0, 0, 0, 'C3', 1, 1, NULL, now(),"
     f" {JSON} || jsonb_build_object('company', {TEXT}), 'new', '', '', 1, NULL, now(), '' {NUMBERS}",
+    "INSERT INTO score_counts SELECT tenant_id, 0, score, count(*) FROM leads GROUP BY tenant_id, score",
     f"INSERT INTO lead_names SELECT 'demo', 'ada ' || n, 'lead-' || n {NUMBERS}",
     f"INSERT INTO events SELECT 'demo', 'e' || n, 'lead-1', 'visit', now(), now(), '', {JSON}, '' {NUMBERS}",
     "INSERT INTO events SELECT 'demo', 'huge', 'lead-1', 'visit', now() + interval '1 minute', now(), '',"

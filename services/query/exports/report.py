@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.query.analytics.sums import Kind, by_name, whole
-from services.query.ranks import ranks_of_page, standing_of
+from services.query.ranks import ranks_of
 from services.shared.schema import LEADS, SCORE_COUNTS
 
 LEADS_SHOWN = 20
@@ -83,20 +83,21 @@ def _draw(contents: Contents) -> bytes:
 
 async def _read(connection: AsyncConnection, tenant_id: str) -> Contents:
     at = (await connection.execute(select(func.now()))).scalar_one()
-    top = select(*SHOWN).where(LEADS.c.tenant_id == tenant_id).order_by(LEADS.c.score.desc(), LEADS.c.lead_id)
-    rows = (await connection.execute(top.limit(LEADS_SHOWN))).all()
-    first = await standing_of(connection, tenant_id, rows[0].score if rows else 0)
-    ranks = ranks_of_page([row.score for row in rows], first)
+    best_first = LEADS.c.score.desc(), LEADS.c.lead_id
+    top = select(*SHOWN).where(LEADS.c.tenant_id == tenant_id).order_by(*best_first).limit(LEADS_SHOWN).subquery()
+    ranks = ranks_of(tenant_id)
+    ranked = select(top, ranks.c.rank).join(ranks, ranks.c.score == top.c.score)
+    rows = (await connection.execute(ranked.order_by(top.c.score.desc(), top.c.lead_id))).all()
     counted = select(SCORE_COUNTS.c.score, whole(func.sum(SCORE_COUNTS.c.leads)).label("leads"))
     scores = counted.where(SCORE_COUNTS.c.tenant_id == tenant_id).group_by(SCORE_COUNTS.c.score)
     counts = {row.score: row.leads for row in await connection.execute(scores) if row.leads}
     grades = [Bar(row.name, row.leads) for row in await connection.execute(by_name(tenant_id, Kind.GRADES))]
     places = [
-        Place(rank, row.lead_id, _text(row.name), _text(row.company), row.score, row.grade, row.status)
-        for rank, row in zip(ranks, rows, strict=True)
+        Place(row.rank, row.lead_id, _text(row.name), _text(row.company), row.score, row.grade, row.status)
+        for row in rows
     ]
     in_order = sorted(grades, key=lambda bar: bar.label)
-    return Contents(tenant_id, at, first.total, places, steps(counts), in_order)
+    return Contents(tenant_id, at, sum(counts.values()), places, steps(counts), in_order)
 
 
 def steps(counts: dict[int, int]) -> list[Bar]:
