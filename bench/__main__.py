@@ -19,6 +19,10 @@ PARTS = {
     "memory": "memory",
     "start": "start",
     "bullmq": "bullmq",
+    "watchers": "watchers",
+    "watchers_p99": "watchers",
+    "watchers_memory": "watchers",
+    "watchers_stuck": "watchers",
 }
 """Each part, and the module that measures it; one module may measure several at a time."""
 RESULTS = Path(__file__).parent / "results" / "latest.json"
@@ -51,10 +55,10 @@ def _shown(outcome: Outcome) -> dict[str, Any]:
 
 def _print(name: str, outcome: Outcome) -> None:
     print(
-        f"{name:14} {outcome.value:>10,.4g} against {outcome.against:>10,.4g} {outcome.unit:10} = {outcome.ratio:.2f}"
+        f"{name:15} {outcome.value:>10,.4g} against {outcome.against:>10,.4g} {outcome.unit:10} = {outcome.ratio:.2f}"
     )
     for detail, value in outcome.details.items():
-        print(f"{'':14}   {detail}: {value}")
+        print(f"{'':15}   {detail}: {value}")
 
 
 if __name__ == "__main__":
