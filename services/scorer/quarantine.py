@@ -112,7 +112,9 @@ class Quarantine:
         }  # fmt: skip
         of_item = QUARANTINE.c.tenant_id == caller.tenant_id, QUARANTINE.c.item_id == row.item_id
         decision = update(QUARANTINE).where(*of_item).values(values).returning(QUARANTINE)
-        decided: Stored = (await connection.execute(decision)).one()
+        decided: Stored | None = (await connection.execute(decision)).one_or_none()
+        if decided is None:
+            return row  # The lead was erased meanwhile, maybe by this very fact: nothing is kept of it.
         action = "quarantine.release" if state == RELEASED else "quarantine.drop"
         details = {"event_id": row.event_id, "lead_id": row.lead_id, "note": note, "counts_as": event_id}
         await audit.record(connection, caller, now_us, action, f"quarantine/{row.item_id}", **details)

@@ -29,6 +29,9 @@ def test_a_suite_starts_scores_stops_and_has_its_data_the_next_time(tmp_path: Pa
     with again.client() as client:
         assert score_of(client, "ada") == 50
         assert client.get("/v1/leads/ada", headers={"authorization": f"Bearer {key}"}).status_code == 200
+        erased = client.delete("/v1/leads/ada").json()
+        asked = {"consistencyToken": erased["consistencyToken"]}
+        assert client.get("/v1/leads/ada", params=asked).status_code == 404
     assert again.stop() == 0
 
 

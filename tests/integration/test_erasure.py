@@ -23,6 +23,7 @@ from leadscore.stream.v1 import stream_pb2
 from services.shared import bus as stream
 from services.shared.bus import Bus
 from services.shared.facts.identity import content_digest, partition_of
+from services.shared.facts.publishing import Publisher
 from services.shared.settings import Settings
 from services.shared.tokens import decode_positions, encode_positions, merge_positions
 from tests.checks import BROKEN_LEDGERS, assert_sums_are_those_of_the_leads
@@ -108,8 +109,9 @@ async def live(suite: Suite) -> str:
     # Of two contents the first stands; ids are the tenant's, whatever the lead.
     tokens += [await send(suite, event("g1", "grace"), event("g2", "grace"))]
     await lead(suite, tokens[-1], "grace")
-    tokens += [await send(suite, event("a0", "grace", "purchase"), event("g1", LEAD, "purchase"))]
-    return encode_positions(merge_positions(map(decode_positions, tokens)))
+    token = await send(suite, event("a0", "grace", "purchase"), event("g1", LEAD, "purchase"))
+    await lead(suite, token)
+    return token
 
 
 def everything(settings: Settings) -> str:
@@ -267,6 +269,29 @@ async def test_an_erasure_whose_id_was_taken_is_set_apart_and_done_when_it_is_re
     assert (item.kind, item.lead_id) == ("erasure", LEAD)
     released = await suite.scorer.ReleaseQuarantined(scorer.ReleaseQuarantinedRequest(item_id=item.item_id))
     assert await lead(suite, released.consistency_token) is None
+    with pytest.raises(aio.AioRpcError, match="nothing with the id"):
+        await suite.scorer.GetQuarantined(scorer.GetQuarantinedRequest(item_id=item.item_id))
+
+
+async def test_an_item_whose_lead_is_erased_while_it_is_decided_about_leaves_nothing_behind(
+    suite: Suite, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await live(suite)
+    held = (await suite.scorer.ListQuarantine(scorer.ListQuarantineRequest())).items
+    item = next(item for item in held if item.lead_id == LEAD)
+    publish = Publisher.publish
+
+    async def publish_and_erase(self: Publisher, *arguments: Any) -> dict[int, int]:
+        positions = await publish(self, *arguments)
+        monkeypatch.setattr(Publisher, "publish", publish)
+        await lead(suite, await erase(suite))
+        return positions
+
+    monkeypatch.setattr(Publisher, "publish", publish_and_erase)
+    released = await suite.scorer.ReleaseQuarantined(scorer.ReleaseQuarantinedRequest(item_id=item.item_id))
+    assert await lead(suite, released.consistency_token) is None
+    await told(settings)
+    assert LEAD not in everything(settings)
 
 
 async def test_watchers_are_told_and_a_live_top_is_without_the_lead(suite: Suite) -> None:

@@ -82,6 +82,16 @@ async def test_a_batch_is_the_whole_request(services: FakeServices, client: http
         assert len(request.events) == 2_000 and request.all_or_nothing
 
 
+async def test_a_lead_is_erased_under_a_number_of_the_callers_own(
+    services: FakeServices, client: httpx.AsyncClient
+) -> None:
+    services.answers["DeleteLead"] = ingest.DeleteLeadResponse(event_id="DSR-17", outcome=ingest.OUTCOME_ACCEPTED)
+    answer = await client.delete("/v1/leads/a%2Fb?eventId=DSR-17", headers={"idempotency-key": "k1"})
+    assert answer.json() == {"eventId": "DSR-17", "outcome": "ACCEPTED", "consistencyToken": ""}
+    assert services.requests == [ingest.DeleteLeadRequest(lead_id="a/b", event_id="DSR-17")]
+    assert services.metadata["idempotency-key"] == "k1"
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(lead_id=st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=40))
 async def test_any_lead_id_works_in_a_path(services: FakeServices, client: httpx.AsyncClient, lead_id: str) -> None:
@@ -220,7 +230,7 @@ async def test_what_is_not_there_and_what_is_not_done(client: httpx.AsyncClient)
         problem(await client.get(path), 404, "NOT_FOUND")
     problem(await client.get("/v1/leads/%ff"), 400, "INVALID_REQUEST")
     for method, path, allowed in (
-        ("DELETE", "/v1/leads/a", "GET, PUT"),
+        ("POST", "/v1/leads/a", "DELETE, GET, PUT"),
         ("OPTIONS", "/v1/events", "POST"),
         ("HEAD", "/v1/events", "POST"),
         ("HEAD", "/v1/scores:watch", "GET"),
