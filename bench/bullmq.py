@@ -59,7 +59,7 @@ SETTINGS = [
     *(Setting(concurrency, 1, pipeline) for concurrency, pipeline in product((1, 2, 4, 8, 16, 32, 64), (False, True))),
     *(Setting(concurrency, 2, pipeline) for concurrency, pipeline in product((4, 8, 16, 32), (False, True))),
 ]
-QUICK_SETTINGS = [Setting(8, pipeline=False), Setting(16), Setting(8, 2)]
+QUICK_SETTINGS = [Setting(8, pipeline=False), Setting(8), Setting(16)]
 """Those that were among the best."""
 
 
