@@ -23,6 +23,7 @@ PARTS = {
     "watchers_p99": "watchers",
     "watchers_memory": "watchers",
     "watchers_stuck": "watchers",
+    "reads": "reads",
 }
 """Each part, and the module that measures it; one module may measure several at a time."""
 RESULTS = Path(__file__).parent / "results" / "latest.json"

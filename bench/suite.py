@@ -90,10 +90,24 @@ async def running_suite(**settings: str) -> AsyncIterator[Suite]:
     with tempfile.TemporaryDirectory(prefix="leadscore-bench-") as name:
         folder = Path(name)
         folder.chmod(0o755)  # noqa: ASYNC240 - PostgreSQL's own account passes through
-        postgres, nats = Postgres(folder / "postgres"), NatsServer(folder / "nats")
-        await asyncio.gather(postgres.start(), nats.start())
+        postgres = Postgres(folder / "postgres")
+        await postgres.start()
+        try:
+            async with suite_on(postgres, postgres.url, **settings) as suite:
+                yield suite
+        finally:
+            await postgres.stop()
+
+
+@asynccontextmanager
+async def suite_on(postgres: Postgres, database_url: str, **settings: str) -> AsyncIterator[Suite]:
+    """Starts nats-server and the suite, on a database of a PostgreSQL that runs."""
+    with tempfile.TemporaryDirectory(prefix="leadscore-bench-") as name:
+        folder = Path(name)
+        nats = NatsServer(folder / "nats")
+        await nats.start()
         ports = {f"LEADSCORE_{name}_PORT": "0" for name in ("GATEWAY", "INGEST", "SCORER", "QUERY")}
-        urls = {"LEADSCORE_DATABASE_URL": postgres.url, "LEADSCORE_NATS_URL": nats.url, "LEADSCORE_DATA_DIR": name}
+        urls = {"LEADSCORE_DATABASE_URL": database_url, "LEADSCORE_NATS_URL": nats.url, "LEADSCORE_DATA_DIR": name}
         with (folder / "up.log").open("wb") as log:
             command = [sys.executable, "-m", "cli", "up"]
             environment = {**os.environ, **ports, **urls, **settings}
@@ -104,7 +118,7 @@ async def running_suite(**settings: str) -> AsyncIterator[Suite]:
             yield suite
         finally:
             await suite.stop()
-            await asyncio.gather(postgres.stop(), nats.stop())
+            await nats.stop()
 
 
 def _cpu_s(process: psutil.Process) -> float:
