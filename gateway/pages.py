@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 DASHBOARD = Path(__file__).parent / "dashboard"
-PARTS = {"app.js": ("api.js", "board.js", "lead.js", "charts.js", "analytics.js", "app.js")}
+PARTS = {"app.js": ("api.js", "board.js", "lead.js", "erase.js", "charts.js", "analytics.js", "app.js")}
 """What is served as one file, in this order: a browser asks once, and there is nothing to build."""
 MEDIA_TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 SECURITY_HEADERS = {

@@ -30,7 +30,7 @@ async function refresh() {
     byId("empty").hidden = page.entries.length > 0;
     byId("more").hidden = !page.nextPageToken || state.size >= SIZE_MAX;
     say("board-problem", "");
-    if (state.open !== null) await fill(state.open);
+    if (state.open !== null) await refill(state.open);
   } catch (error) {
     say("board-problem", error.message);
   } finally {
@@ -49,8 +49,14 @@ function connection(className, text) {
 }
 
 function changed(update) {
+  if (update.cause === "ERASURE") {
+    forget(update.leadId);
+    refresh();
+    return;
+  }
   const delta = update.score - update.previousScore;
   const item = element("li");
+  item.dataset.lead = update.leadId;
   item.append(element("span", signed(delta), delta < 0 ? "down" : "up"), element("span", update.leadId, "who"),
     element("span", update.score), element("span", update.grade, "grade"));
   const changes = byId("changes");
