@@ -6,13 +6,16 @@ from typing import Any
 
 from buf.validate import validate_pb2
 from google.protobuf import descriptor_pb2
-from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor, MethodDescriptor
+from grpc import StatusCode
 from leadscore.event.v1 import event_pb2
 
 from gateway.json_reading import is_map
 from gateway.json_scalars import enum_prefix
 from gateway.parameters import parameters_of
+from gateway.problems import STATUSES
 from gateway.routes import Route
+from gateway.stream_docs import over_websocket, stream_parameters, stream_response
 
 CONTRACT = Path(event_pb2.__file__).parents[3] / "contract.binpb"
 """The contracts with their comments, generated beside the stubs."""
@@ -26,6 +29,10 @@ ABOUT = (
 PROBLEM = {"$ref": "#/components/responses/Problem"}
 ERRORS = ("400", "401", "403", "429", "503", "504")
 """What any call may answer."""
+BODY_ERRORS = ("408", "413", "415")
+"""What a call with a body may answer."""
+TOLD = (StatusCode.NOT_FOUND, StatusCode.FAILED_PRECONDITION, StatusCode.ABORTED)
+"""What a call may answer if its comment says when: "NOT_FOUND if ..."."""
 
 NUMBERS: dict[int, dict[str, Any]] = {
     FieldDescriptor.TYPE_INT32: {"type": "integer", "format": "int32"},
@@ -108,26 +115,21 @@ class _Writer:
         self.schemas: dict[str, Any] = {}
 
     def operation(self, route: Route) -> dict[str, Any]:
-        description = self._comments.get(route.method.full_name, "")
+        about = self._comments.get(route.method.full_name, "")
         return {
             "operationId": route.method.name,
             "tags": [route.method.containing_service.name],
-            "summary": description.partition(". ")[0].rstrip("."),
-            "description": description,
+            "summary": about.partition(". ")[0].rstrip("."),
+            "description": f"{about} {over_websocket(route, _shown(route).name)}" if route.is_stream else about,
             "parameters": self._parameters(route),
             **({"requestBody": self._body(route)} if route.body else {}),
             "responses": {"200": self._response(route), **dict.fromkeys(self._errors(route), PROBLEM)},
         }
 
     def _errors(self, route: Route) -> list[str]:
-        found = list(ERRORS)
-        if "NOT_FOUND" in self._comments.get(route.method.full_name, ""):
-            found.append("404")
-        if route.body:
-            found += ["413", "415"]
-        if any(code in self._comments.get(route.method.full_name, "") for code in ("FAILED_PRECONDITION", "ABORTED")):
-            found.append("409")
-        return sorted(found)
+        comment = self._comments.get(route.method.full_name, "")
+        said = {str(STATUSES[code].value) for code in TOLD if f"{code.name} if" in comment}
+        return sorted({*ERRORS, *said, *(BODY_ERRORS if route.body else ())})
 
     def _parameters(self, route: Route) -> list[dict[str, Any]]:
         parameters = []
@@ -145,42 +147,34 @@ class _Writer:
                     "schema": self._field(field),
                 }
             )
-        if route.body:
-            parameters.append(_header("Idempotency-Key", "Makes the ids of events that come without one."))
-        if route.is_resumable:
-            parameters.append(_header("Last-Event-ID", "The `id:` of the last event seen: go on behind it."))
-        return parameters
+        if _makes_ids(route.method):
+            parameters.append(_header("Idempotency-Key", "Makes the ids of what comes without one."))
+        return [*parameters, *stream_parameters(route)]
 
     def _body(self, route: Route) -> dict[str, Any]:
         message: Descriptor = route.method.input_type
         if route.body != "*":
             message = _message_of(message.fields_by_name[route.body])
         without = route.template.variables
-        return {"required": True, "content": {JSON: {"schema": self._reference(message, without)}}}
+        needed = any(_is_required(field) for field in message.fields if field.name not in without)
+        return {"required": needed, "content": {JSON: {"schema": self._reference(message, without)}}}
 
     def _response(self, route: Route) -> dict[str, Any]:
-        if not route.is_stream:
-            answer: Descriptor = route.method.output_type
-            if route.response_body:
-                answer = _message_of(answer.fields_by_name[route.response_body])
-            return {"description": "OK", "content": {JSON: {"schema": self._reference(answer)}}}
-        update = route.method.output_type
-        if route.response_body:
-            update = _message_of(update.fields_by_name[route.response_body])
-        shown = f"`data:` is the JSON of [{update.name}](#/components/schemas/{update.name})"
-        description = f"Server-sent events: {shown}."
-        if route.is_resumable:
-            description = f"Server-sent events: `id:` is a resume token, {shown}; comments are heartbeats."
-        self._reference(update)
-        return {"description": description, "content": {"text/event-stream": {"schema": {"type": "string"}}}}
+        reference = self._reference(_shown(route))
+        if route.is_stream:
+            return stream_response(route, _shown(route).name)
+        return {"description": "OK", "content": {JSON: {"schema": reference}}}
 
     def _reference(self, message: Descriptor, without: Sequence[str] = ()) -> dict[str, Any]:
         if message.full_name in WELL_KNOWN:
             return WELL_KNOWN[message.full_name]
-        if message.name not in self.schemas:
-            self.schemas[message.name] = {}
-            self.schemas[message.name] = self._schema(message, without)
-        return {"$ref": f"#/components/schemas/{message.name}"}
+        # A message whose path says some of it may be a part of another message too, and whole there.
+        partial = any(name in message.fields_by_name for name in without)
+        name = f"{message.name.removesuffix('Request')}Body" if partial else message.name
+        if name not in self.schemas:
+            self.schemas[name] = {}
+            self.schemas[name] = self._schema(message, without)
+        return {"$ref": f"#/components/schemas/{name}"}
 
     def _schema(self, message: Descriptor, without: Sequence[str]) -> dict[str, Any]:
         fields = [field for field in message.fields if field.name not in without]
@@ -208,6 +202,20 @@ class _Writer:
         if field.message_type is not None:
             return self._reference(field.message_type)
         return _enum(field.enum_type) if field.enum_type is not None else NUMBERS[field.type]
+
+
+def _shown(route: Route) -> Descriptor:
+    """What is answered: the message of the RPC, or the one field of it that the contract names."""
+    answer: Descriptor = route.method.output_type
+    return _message_of(answer.fields_by_name[route.response_body]) if route.response_body else answer
+
+
+def _makes_ids(method: MethodDescriptor) -> bool:
+    """Whether a call publishes facts, whose ids may be left out."""
+    request = method.input_type
+    messages = (request, *(field.message_type for field in request.fields if field.message_type is not None))
+    publishes = "consistency_token" in method.output_type.fields_by_name
+    return publishes and any("event_id" in message.fields_by_name for message in messages)
 
 
 def _message_of(field: FieldDescriptor) -> Descriptor:

@@ -73,6 +73,8 @@ class Transcoder:
         except UndecodablePath as error:
             raise Problem(HTTPStatus.BAD_REQUEST, str(error)) from None
         fitting = [(route, variables) for route, variables in matched if variables is not None]
+        # What is said in so many words decides, whatever the method: `7:cancel` is no operation's id.
+        fitting = [each for each in fitting if each[0].template.precedence == fitting[0][0].template.precedence]
         for route, variables in fitting:
             if request.method == route.verb or (
                 request.method == "HEAD" and route.verb == "GET" and not route.is_stream

@@ -234,6 +234,7 @@ async def test_what_is_not_there_and_what_is_not_done(client: httpx.AsyncClient)
         ("OPTIONS", "/v1/events", "POST"),
         ("HEAD", "/v1/events", "POST"),
         ("HEAD", "/v1/scores:watch", "GET"),
+        ("GET", "/v1/operations/7:cancel", "POST"),
     ):
         answer = await client.request(method, path)
         assert (answer.status_code, answer.headers["allow"]) == (405, allowed)

@@ -76,6 +76,52 @@ def test_rules_of_fields_are_shown() -> None:
     assert "leadscore.event.v1.Event.lead_id" in read_comments()
 
 
+def test_it_is_said_how_a_stream_is_opened_over_websocket() -> None:
+    streams = {route.method.name: route for route in ROUTES if route.is_stream}
+    assert {"WatchScores", "WatchLeaderboard", "Simulate"} <= set(streams)
+    for name, route in streams.items():
+        said = DOCUMENT["paths"][route.template.text]["get"]
+        assert "`leadscore` and `bearer.<key>`" in said["description"], name
+        assert ('"id": token' in said["description"]) == (name == "WatchScores")
+        event = said["responses"]["200"]["content"]["text/event-stream"]["schema"]["properties"]
+        assert event["data"]["contentSchema"]["$ref"].startswith("#/components/schemas/")
+        assert ("id" in event) == (name == "WatchScores")
+    watch = DOCUMENT["paths"]["/v1/scores:watch"]["get"]
+    assert {"Last-Event-ID", "lastEventId"} <= {each["name"] for each in watch["parameters"]}
+    assert "410" not in watch["responses"]
+
+
+def test_a_call_answers_what_its_comment_says() -> None:
+    def answers(path: str, verb: str) -> set[str]:
+        return set(DOCUMENT["paths"][path][verb]["responses"]) & {"404", "408", "409"}
+
+    assert answers("/v1/models/{version}", "put") == {"404", "408", "409"}
+    assert answers("/v1/leaderboard", "get") == {"404"}
+    assert answers("/v1/leads/{lead_id}", "delete") == set()
+
+
+def test_a_key_for_repeats_is_shown_where_ids_are_made() -> None:
+    takes = {
+        each["operationId"]
+        for _, _, each in OPERATIONS
+        if any(parameter["name"] == "Idempotency-Key" for parameter in each.get("parameters", []))
+    }
+    assert {"PublishEvent", "PublishEvents", "UpsertLead", "UpsertLeads", "DeleteLead", "ClearOverride"} <= takes
+    assert takes.isdisjoint({"CreateDraft", "TestRule", "ReleaseQuarantined", "GetLead"})
+
+
+def test_a_body_is_needed_if_something_in_it_is() -> None:
+    paths = DOCUMENT["paths"]
+    assert paths["/v1/events"]["post"]["requestBody"]["required"] is True
+    assert paths["/v1/operations"]["post"]["requestBody"]["required"] is False
+
+
+def test_a_message_whose_path_says_a_part_of_it_is_whole_elsewhere() -> None:
+    schemas = DOCUMENT["components"]["schemas"]
+    assert "leadId" in schemas["UpsertLeadRequest"]["required"]
+    assert "leadId" not in schemas["UpsertLeadBody"]["properties"]
+
+
 @pytest.mark.parametrize(
     ("template", "path", "variables"),
     [
