@@ -10,7 +10,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-ver
 PROTOS := $(shell find protos -name '*.proto')
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types contracts check lock mutants released bench clean
+.PHONY: help run test lint types contracts check lock mutants released bench bench-quick clean
 
 help: ## Lists what make can do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -36,6 +36,9 @@ check: lint types contracts ## All checks beside the tests
 
 bench: $(VENV)/dev.stamp ## Measures; PART=name for one part
 	@$(BIN)/python -m bench $(PART)
+
+bench-quick: $(VENV)/dev.stamp ## Measures shortly, and says which ratios have moved from those that are kept
+	@$(BIN)/python -m bench --quick --compare
 
 mutants: $(VENV)/dev.stamp ## Breaks the scoring core in every small way, and counts what its tests find
 	@rm -rf mutants
