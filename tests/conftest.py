@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,9 +33,9 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
         runner.run(server.stop())
 
 
-@pytest.fixture
-def database_url(postgres: Postgres) -> Iterator[str]:
-    """A database of the test's own: prepared, with the tenant `demo` and its default model."""
+@contextmanager
+def own_database(postgres: Postgres) -> Iterator[str]:
+    """A database of somebody's own: prepared, with the tenant `demo` and its default model."""
     name = f"test_{uuid.uuid4().hex}"
     with psycopg.connect(postgres.url, autocommit=True) as connection:
         copy = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
@@ -44,6 +45,27 @@ def database_url(postgres: Postgres) -> Iterator[str]:
         end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND usename = current_user"
         connection.execute(end, [name])
         connection.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
+
+
+def own_settings(database_url: str, nats_url: str) -> Settings:
+    """Settings for processes and parts of somebody's own, on free ports."""
+    return replace(
+        Settings(),
+        database_url=database_url,
+        nats_url=nats_url,
+        anonymous=True,
+        ingest_port=0,
+        scorer_port=0,
+        query_port=0,
+        gateway_port=0,
+    )
+
+
+@pytest.fixture
+def database_url(postgres: Postgres) -> Iterator[str]:
+    """A database of the test's own."""
+    with own_database(postgres) as url:
+        yield url
 
 
 @pytest.fixture
@@ -57,14 +79,5 @@ async def nats_server(tmp_path: Path) -> AsyncIterator[NatsServer]:
 
 @pytest.fixture
 def settings(database_url: str, nats_server: NatsServer) -> Settings:
-    """Settings for processes and parts of the test's own, on free ports."""
-    return replace(
-        Settings(),
-        database_url=database_url,
-        nats_url=nats_server.url,
-        anonymous=True,
-        ingest_port=0,
-        scorer_port=0,
-        query_port=0,
-        gateway_port=0,
-    )
+    """Settings of the test's own."""
+    return own_settings(database_url, nats_server.url)
