@@ -3,6 +3,9 @@
 PYTHON ?= python3
 # Tests at a time: as many as a small machine has cores.
 JOBS ?= 2
+# Requests that `make fuzz` makes of each operation beside the edges of its schema, and how long that may take of one.
+EXAMPLES ?= 100
+FUZZ_S := 900
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -10,7 +13,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-ver
 PROTOS := $(shell find protos -name '*.proto')
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types contracts check lock mutants released bench bench-quick clean
+.PHONY: help run test fuzz lint types contracts check lock mutants released bench bench-quick clean
 
 help: ## Lists what make can do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -20,6 +23,9 @@ run: $(VENV)/run.stamp ## Installs and starts the whole suite on this machine
 
 test: $(VENV)/dev.stamp ## Installs and runs the tests, on real servers that they start themselves
 	@$(BIN)/pytest -n $(JOBS) --dist loadfile
+
+fuzz: $(VENV)/dev.stamp ## Tries the gateway with what its OpenAPI document allows, EXAMPLES of each operation
+	@LEADSCORE_TEST_OPENAPI_EXAMPLES=$(EXAMPLES) $(BIN)/pytest --timeout $(FUZZ_S) tests/rest/test_openapi.py
 
 lint: $(VENV)/dev.stamp ## Checks style
 	@$(BIN)/ruff check
