@@ -6,7 +6,7 @@ from pathlib import Path
 
 KEPT = Path(__file__).parent / "kept.json"
 MOVED = 0.3
-"""Ratios of short runs on shared machines differ by about a quarter from run to run; more than this is news."""
+"""Ratios of short runs on shared machines differ by a quarter from one run to the next; more than this is news."""
 
 
 def keep(ratios: Mapping[str, float]) -> None:
