@@ -4,6 +4,7 @@
 
 const byId = (id) => document.getElementById(id);
 const signed = (number) => (number > 0 ? `+${number}` : `${number}`);
+const dateTime = (time) => new Date(time).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
 const count = (number, one, many) => `${number.toLocaleString()} ${Number(number) === 1 ? one : many}`;
 
 const headers = () => {

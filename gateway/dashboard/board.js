@@ -61,6 +61,7 @@ function changed(update) {
     element("span", update.score), element("span", update.grade, "grade"));
   const changes = byId("changes");
   changes.prepend(item);
+  byId("no-changes").hidden = true;
   while (changes.children.length > CHANGES_MAX) changes.lastChild.remove();
   refresh();
 }

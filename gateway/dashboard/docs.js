@@ -12,6 +12,8 @@ function typeOf(schema) {
   if (!schema) return "";
   if (schema.$ref) return schema.$ref.split("/").pop();
   if (schema.enum) return schema.enum.join(" | ");
+  if ("const" in schema) return String(schema.const);
+  if (Array.isArray(schema.type)) return schema.type.join(" | ");
   if (schema.type === "array") return `${typeOf(schema.items)}[]`;
   return schema.format || schema.type || "any";
 }
@@ -41,6 +43,7 @@ const fields = (schema) => Object.entries(schema.properties || {}).map(([name, f
 function example(schema, schemas, depth = 0) {
   if (schema.$ref) return example(schemas[schema.$ref.split("/").pop()], schemas, depth + 1);
   if (schema.enum) return schema.enum[1] || schema.enum[0];
+  if (Array.isArray(schema.type)) return example({ ...schema, type: schema.type[0] }, schemas, depth);
   if (schema.type === "array") return depth > 4 ? [] : [example(schema.items, schemas, depth + 1)];
   if (schema.type === "object" && schema.properties)
     return Object.fromEntries(Object.entries(schema.properties)
@@ -59,7 +62,7 @@ function operation(verb, path, spec, schemas) {
     made.append(element("h3", "Parameters"), table(spec.parameters.map((each) =>
       [each.name, [each.in, typeOf(each.schema), limits(each.schema)].filter(Boolean).join(", "), each.description])));
   const content = (spec.requestBody || {}).content || {};
-  const answers = (spec.responses["200"] || spec.responses["202"]).content;
+  const answers = (spec.responses["200"] || spec.responses["202"] || {}).content || {};
   const options = answers["text/event-stream"] ? "-N " : verb === "get" ? "" : `-X ${verb.toUpperCase()} `;
   let command = `curl ${options}'${location.origin}${path}'`;
   const form = content["multipart/form-data"];
@@ -70,7 +73,7 @@ function operation(verb, path, spec, schemas) {
     command += ` \\\n  -F 'mapping={"columns": {"lead_id": "user_id"}}' -F file=@events.csv`;
   }
   if (body) {
-    const schema = schemas[typeOf(body.schema)];
+    const schema = schemas[typeOf(body.schema)] || body.schema;
     made.append(element("h3", `Body: ${typeOf(body.schema)}`), table(fields(schema)));
     command += ` \\\n  -H 'content-type: application/json' \\\n  -d '${JSON.stringify(example(body.schema, schemas))}'`;
   }

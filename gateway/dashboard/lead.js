@@ -7,7 +7,8 @@ const pathOf = (leadId) => `/v1/leads/${encodeURIComponent(leadId)}`;
 async function show(leadId) {
   if (state.open !== leadId) {
     byId("note").value = "";
-    ["status-said", "note-said"].forEach((id) => say(id, ""));
+    ["owner", "status"].forEach((id) => { delete byId(id).dataset.stored; });
+    ["owner-said", "status-said", "note-said"].forEach((id) => say(id, ""));
   }
   state.open = leadId;
   location.hash = "";
@@ -33,7 +34,14 @@ async function fill(leadId, token = "") {
   fillWhy(why);
   byId("forecast").textContent = forecastSentence(forecast);
   byId("history").replaceChildren(...history.entries.map((each) =>
-    line([`${new Date(each.recordedAt).toLocaleString()} · ${each.type || each.cause.toLowerCase()}`, signed(each.delta), each.scoreAfter])));
+    line([`${dateTime(each.recordedAt)} · ${each.type || each.cause.toLowerCase()}`, signed(each.delta), each.scoreAfter])));
+}
+
+// What somebody has changed in a field and not sent yet stays there, whatever happens to the lead meanwhile.
+function fillField(id, value) {
+  const field = byId(id);
+  if (field.dataset.stored === undefined || field.value === field.dataset.stored) field.value = value;
+  field.dataset.stored = value;
 }
 
 function fillLead(lead) {
@@ -41,12 +49,11 @@ function fillLead(lead) {
   const company = typeof lead.profile.company === "string" && lead.profile.company;
   byId("detail-title").textContent = name || lead.leadId;
   byId("detail-who").textContent = [name && lead.leadId, company, lead.source && `came from ${lead.source}`].filter(Boolean).join(" · ");
-  byId("detail-owner").textContent = lead.owner || "nobody";
-  // Somebody may be choosing right now.
-  if (document.activeElement !== byId("status")) byId("status").value = lead.status;
+  fillField("owner", lead.owner);
+  fillField("status", lead.status);
   byId("notes").replaceChildren(...lead.notes.map((note) => {
     const item = element("li");
-    const when = `${new Date(note.occurredAt).toLocaleString()}${note.author ? ` · ${note.author}` : ""}`;
+    const when = `${dateTime(note.occurredAt)}${note.author ? ` · ${note.author}` : ""}`;
     item.append(element("p", note.text, "text"), element("p", when, "quiet"));
     return item;
   }));
@@ -55,7 +62,7 @@ function fillLead(lead) {
 function fillWhy(why) {
   byId("detail-score").textContent = `${count(why.score, "point", "points")}, grade ${why.grade}: engagement ${why.engagement}, fit ${why.fit}`;
   const held = why.override;
-  const until = held && held.until ? ` until ${new Date(held.until).toLocaleString()}` : "";
+  const until = held && held.until ? ` until ${dateTime(held.until)}` : "";
   byId("detail-override").textContent = held
     ? `Set by hand${held.actor ? ` by ${held.actor}` : ""}${until}: ${held.reason}. The model gives ${why.machineScore}.` : "";
   byId("why").replaceChildren(
@@ -92,6 +99,13 @@ async function tell(method, part, body, id, said) {
     return false;
   }
 }
+
+byId("owner-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const owner = byId("owner").value.trim();
+  byId("owner").value = owner;
+  tell("PUT", "owner", { owner }, "owner-said", owner ? `${owner} has it now` : "nobody has it now");
+});
 
 byId("status-form").addEventListener("submit", (event) => {
   event.preventDefault();
