@@ -48,7 +48,7 @@ def _since(request: contract.ListMoversRequest, today: date) -> date:
     return since
 
 
-def _moves(tenant_id: str, since: date) -> Select[tuple[int]]:
+def _moves(tenant_id: str, since: date) -> Select[int]:
     """How many there are, counted no further than is needed."""
     some = select(SCORE_DAYS.c.day).where(SCORE_DAYS.c.tenant_id == tenant_id, SCORE_DAYS.c.day >= since)
     return select(func.count()).select_from(some.limit(MOVES_MAX + 1).subquery())
