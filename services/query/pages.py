@@ -1,10 +1,11 @@
 """Pages by key: each begins where the one before ended, and looks at a bounded number of rows, in an index's order."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, Subquery, func, select, union_all
+from sqlalchemy import ColumnElement, Integer, Row, Select, Subquery, bindparam, func, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.query.reading import glance, snapshot
@@ -15,7 +16,15 @@ ROWS_MAX = 20_000
 ROW_COMPARISONS_MAX = 100_000
 """For one page, of all the rows looked at: a second, when each takes a large profile apart."""
 
+LOOKED_AT, WANTED = bindparam("rows_looked_at", type_=Integer), bindparam("rows_wanted", type_=Integer)
+"""Limits, as parameters."""
+
 Key = tuple[Any, ...]
+Parameters = Mapping[str, object]
+"""Of the statements, which are built once: that takes longer than the database takes for the answer."""
+NO_PARAMETERS: Parameters = {}
+WALKS_KEPT_MAX = 200
+"""Of each kind, with their statements, some 100 KB each: callers have some filters, not any number of them."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +57,7 @@ class Stretch:
     """In how many of the first columns of the order all its rows have the same."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Walk:
     """A way through the rows of a table."""
 
@@ -71,38 +80,60 @@ class Walk:
         """How many rows are looked at, if not all of them are shown."""
         return max(1, min(ROWS_MAX, ROW_COMPARISONS_MAX // self.comparisons))
 
+    @cached_property
+    def steps(self) -> Sequence["Step"]:
+        """What is asked for a page. Stretches of which all rows are shown are one statement."""
+        by_all = self.ordering.by_all
+        if not self.comparisons:
+            near = _near(self, self.stretches)
+            return [Step(_page_of(self, self.shown(near).order_by(*by_all(near.c))))]
+        steps = []
+        for stretch in self.stretches:
+            near = _near(self, [stretch])
+            found = self.shown(near).order_by(*self.ordering.by(near.c, stretch.fixed))
+            steps.append(Step(_page_of(self, found), _last(self, stretch, near)))
+        return steps
 
-async def read_page(connection: AsyncConnection, walk: Walk, page: Filling[Any]) -> Key | None:
+
+@dataclass(frozen=True)
+class Step:
+    """What is asked of some stretches of a walk."""
+
+    page: Select[Any]
+    last: Select[Any] | None = None
+    """The key of the last row looked at, and how many were; None if all are shown."""
+
+
+async def read_page(
+    connection: AsyncConnection, walk: Walk, page: Filling[Any], parameters: Parameters = NO_PARAMETERS
+) -> Key | None:
     """Fills a page with the first rows of a walk; answers the key behind which the next one begins, None if there is
     none. Of a walk that sifts there may be fewer rows than asked for, or none, and still some behind them.
     """
-    if not walk.comparisons:
-        near = _all_near(walk, page.rows_wanted)
-        await _take(connection, walk, page, walk.shown(near).order_by(*walk.ordering.by_all(near.c)))
-        return walk.ordering.key(page.last) if page.is_full and page.last is not None else None
-    left = walk.rows_max
-    for stretch in walk.stretches:
-        near = _near(walk, stretch, left).subquery("near")
-        await _take(connection, walk, page, walk.shown(near).order_by(*walk.ordering.by(near.c, stretch.fixed)))
+    left = walk.rows_max if walk.comparisons else page.rows_wanted
+    for step in walk.steps:
+        limits = {LOOKED_AT.key: left, WANTED.key: page.rows_wanted}
+        await page.take_limited(connection, step.page, {**parameters, **limits})
         if page.is_full and page.last is not None:
             return walk.ordering.key(page.last)
-        last = (await connection.execute(_last(walk, stretch, near))).one_or_none()
-        left -= last.looked_at if last is not None else 0
-        if last is not None and not left:
-            return walk.ordering.key(last)
+        if step.last is not None:
+            last = (await connection.execute(step.last, {**parameters, **limits})).one_or_none()
+            left -= last.looked_at if last is not None else 0
+            if last is not None and not left:
+                return walk.ordering.key(last)
     return None
 
 
-async def read_page_alone(engine: AsyncEngine, walk: Walk, page: Filling[Any]) -> Key | None:
+async def read_page_alone(engine: AsyncEngine, walk: Walk, page: Filling[Any], parameters: Parameters) -> Key | None:
     """The same for a page that is all there is to read."""
     async with glance(engine) if not walk.comparisons and is_read_at_once(page) else snapshot(engine) as connection:
-        return await read_page(connection, walk, page)
+        return await read_page(connection, walk, page, parameters)
 
 
-async def take_alone(engine: AsyncEngine, query: Select[Any], page: Filling[Any]) -> None:
-    """Fills a page with the rows of a query, if nothing else is to be read."""
+async def take_alone(engine: AsyncEngine, query: Select[Any], page: Filling[Any], parameters: Parameters) -> None:
+    """Fills a page with the rows of a query whose limit is the parameter WANTED, if nothing else is to be read."""
     async with glance(engine) if is_read_at_once(page) else snapshot(engine) as connection:
-        await page.take(connection, query)
+        await page.take_limited(connection, query, {**parameters, WANTED.key: page.rows_wanted})
 
 
 def is_read_at_once(page: Filling[Any]) -> bool:
@@ -110,23 +141,19 @@ def is_read_at_once(page: Filling[Any]) -> bool:
     return page.rows_wanted <= ROWS_AHEAD_MAX
 
 
-async def _take(connection: AsyncConnection, walk: Walk, page: Filling[Any], shown: Select[Any]) -> None:
-    found = shown.limit(page.rows_wanted).subquery("found")
-    await page.take(connection, walk.beside(found).order_by(*walk.ordering.by_all(found.c)))
+def _near(walk: Walk, stretches: Sequence[Stretch]) -> Subquery:
+    """The first rows of stretches: of each as many as of all together."""
+    by, rows = walk.ordering.by, walk.table.c
+    each = [walk.rows.where(it.holds).order_by(*by(rows, it.fixed)).limit(LOOKED_AT) for it in stretches]
+    return (union_all(*each) if len(each) > 1 else each[0]).subquery("near")
 
 
-def _near(walk: Walk, stretch: Stretch, limit: int) -> Select[Any]:
-    return walk.rows.where(stretch.holds).order_by(*walk.ordering.by(walk.table.c, stretch.fixed)).limit(limit)
-
-
-def _all_near(walk: Walk, limit: int) -> Subquery:
-    """The first rows of all stretches: of each as many as all together may be."""
-    stretches = [_near(walk, stretch, limit) for stretch in walk.stretches]
-    return (union_all(*stretches) if len(stretches) > 1 else stretches[0]).subquery("near")
+def _page_of(walk: Walk, shown: Select[Any]) -> Select[Any]:
+    found = shown.limit(WANTED).subquery("found")
+    return walk.beside(found).order_by(*walk.ordering.by_all(found.c))
 
 
 def _last(walk: Walk, stretch: Stretch, near: Subquery) -> Select[Any]:
-    """The key of the last row looked at, and how many were."""
     keys = [near.c[name] for name, _ in walk.ordering.columns]
     number = func.row_number().over(order_by=walk.ordering.by(near.c, stretch.fixed)).label("looked_at")
     return select(*keys, number).order_by(number.desc()).limit(1)

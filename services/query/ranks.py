@@ -22,9 +22,9 @@ TOTAL = select(whole(func.sum(SCORE_COUNTS.c.leads)).label("total")).where(
 """The number of all leads."""
 
 
-def ranks_of(tenant_id: str) -> Subquery:
-    """The rank of each score that leads have, and the number of all leads."""
+def ranks() -> Subquery:
+    """The rank of each score that leads have, and the number of all leads, for the tenant in a parameter as above."""
     score, leads = SCORE_COUNTS.c.score, func.sum(SCORE_COUNTS.c.leads)
     above = func.sum(leads).over(order_by=score.desc()) - leads
     columns = score, (whole(above) + 1).label("rank"), whole(func.sum(leads).over()).label("total")
-    return select(*columns).where(SCORE_COUNTS.c.tenant_id == tenant_id).group_by(score).subquery("ranks")
+    return select(*columns).where(SCORE_COUNTS.c.tenant_id == bindparam("tenant_id")).group_by(score).subquery("ranks")

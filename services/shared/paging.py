@@ -1,6 +1,6 @@
 """Pages of lists, wherever they are read: bounded by a number of items and by bytes, whichever is reached first."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from google.protobuf.message import Message
@@ -43,12 +43,18 @@ class Filling(Generic[Item]):
 
     async def take(self, connection: AsyncConnection, query: Select[Any]) -> None:
         """Takes the rows of a query in their order, and reads it not much further than the page has room."""
-        wanted = query.limit(self.rows_wanted)
+        await self.take_limited(connection, query.limit(self.rows_wanted), {})
+
+    async def take_limited(
+        self, connection: AsyncConnection, query: Select[Any], parameters: Mapping[str, object]
+    ) -> None:
+        """The same for a query that has its limit already, `rows_wanted`."""
         if self.rows_wanted <= ROWS_AHEAD_MAX:
-            self._add_all((await connection.execute(wanted)).all())
+            self._add_all((await connection.execute(query, parameters)).all())
             return
         # By a cursor: three more ways to the database and back, but what has no room stays there.
-        async with connection.stream(wanted.execution_options(yield_per=ROWS_AHEAD_MAX)) as rows:
+        by_cursor = query.execution_options(yield_per=ROWS_AHEAD_MAX)
+        async with connection.stream(by_cursor, parameters) as rows:
             async for some in rows.partitions():
                 self._add_all(some)
                 if self.is_full:

@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.query.analytics.sums import Kind, by_name, whole
-from services.query.ranks import ranks_of
+from services.query.ranks import ranks
 from services.shared.schema import LEADS, SCORE_COUNTS
 
 LEADS_SHOWN = 20
@@ -85,9 +85,10 @@ async def _read(connection: AsyncConnection, tenant_id: str) -> Contents:
     at = (await connection.execute(select(func.now()))).scalar_one()
     best_first = LEADS.c.score.desc(), LEADS.c.lead_id
     top = select(*SHOWN).where(LEADS.c.tenant_id == tenant_id).order_by(*best_first).limit(LEADS_SHOWN).subquery()
-    ranks = ranks_of(tenant_id)
-    ranked = select(top, ranks.c.rank).join(ranks, ranks.c.score == top.c.score)
-    rows = (await connection.execute(ranked.order_by(top.c.score.desc(), top.c.lead_id))).all()
+    known = ranks()
+    ranked = select(top, known.c.rank).join(known, known.c.score == top.c.score)
+    ordered = ranked.order_by(top.c.score.desc(), top.c.lead_id)
+    rows = (await connection.execute(ordered, {"tenant_id": tenant_id})).all()
     counted = select(SCORE_COUNTS.c.score, whole(func.sum(SCORE_COUNTS.c.leads)).label("leads"))
     scores = counted.where(SCORE_COUNTS.c.tenant_id == tenant_id).group_by(SCORE_COUNTS.c.score)
     counts = {row.score: row.leads for row in await connection.execute(scores) if row.leads}
