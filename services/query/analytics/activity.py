@@ -1,11 +1,13 @@
 """Events and active leads over time."""
 
+from typing import Any
+
 from leadscore.query.v1 import analytics_pb2 as contract
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.query.analytics.periods import SYSTEM_CLOCK, Period, period_of
-from services.query.analytics.sums import COUNT, Kind, whole, within
+from services.query.analytics.sums import COUNT, Kind, about, whole, within
 from services.query.reading import read
 from services.query.wire import to_timestamp
 from services.shared.clock import Clock
@@ -20,19 +22,26 @@ POINTS_MAX = 100_000
 """In one answer, unless long types fill it before. Senders name the types, so there may be any number of them."""
 
 
+def _steps(kind: Kind) -> Select[Any]:
+    in_order = ROLLUPS.c.at, ROLLUPS.c.name
+    query = select(*in_order, whole(COUNT).label("events")).where(*within(kind)).group_by(*in_order)
+    return query.having(COUNT != 0).order_by(*in_order).limit(POINTS_MAX + 1)
+
+
+STEPS = {kind: _steps(kind) for kind in (Kind.EVENTS, Kind.EVENTS_BY_DAY)}
+OF_DAYS = select(ROLLUPS.c.at, whole(COUNT).label("leads")).where(*within(Kind.ACTIVE_LEADS))
+DAYS = OF_DAYS.group_by(ROLLUPS.c.at).having(COUNT != 0).order_by(ROLLUPS.c.at)
+
+
 async def get_activity(
     engine: AsyncEngine, tenant_id: str, request: contract.GetActivityRequest, clock: Clock = SYSTEM_CLOCK
 ) -> contract.GetActivityResponse:
     """Events by hour or day and type. Raises InvalidRequest for a period that cannot be, or is too much."""
     period = period_of(request, clock)
-    in_order = ROLLUPS.c.at, ROLLUPS.c.name
-    query = select(*in_order, whole(COUNT).label("events")).where(
-        *within(tenant_id, _kind(request.step, period), period)
-    )
+    query = STEPS[_kind(request.step, period)]
     if types := sorted({fold_type(each) for each in request.types}):
         query = query.where(ROLLUPS.c.name.in_(types))
-    query = query.group_by(*in_order).having(COUNT != 0).order_by(*in_order)
-    rows = await read(engine, query.limit(POINTS_MAX + 1))
+    rows = await read(engine, query, **about(tenant_id, period))
     points = [contract.ActivityPoint(at=to_timestamp(row.at), type=row.name, events=row.events) for row in rows]
     answer = contract.GetActivityResponse(points=points[:POINTS_MAX])
     if len(points) > POINTS_MAX or answer.ByteSize() > PAGE_BYTES_MAX:
@@ -45,9 +54,7 @@ async def get_active_leads(
     engine: AsyncEngine, tenant_id: str, request: contract.GetActiveLeadsRequest, clock: Clock = SYSTEM_CLOCK
 ) -> contract.GetActiveLeadsResponse:
     """How many leads had an event, by day. Raises InvalidRequest for a period that cannot be."""
-    of_days = within(tenant_id, Kind.ACTIVE_LEADS, period_of(request, clock))
-    query = select(ROLLUPS.c.at, whole(COUNT).label("leads")).where(*of_days).group_by(ROLLUPS.c.at).having(COUNT != 0)
-    rows = await read(engine, query.order_by(ROLLUPS.c.at))
+    rows = await read(engine, DAYS, **about(tenant_id, period_of(request, clock)))
     points = [contract.ActiveLeadsPoint(at=to_timestamp(row.at), leads=row.leads) for row in rows]
     return contract.GetActiveLeadsResponse(points=points)
 

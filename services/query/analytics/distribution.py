@@ -7,14 +7,40 @@ however long there have been leads.
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from leadscore.query.v1 import analytics_pb2 as contract
-from sqlalchemy import ColumnElement, DateTime, Integer, Select, Text, cast, func, null, select
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    DateTime,
+    Integer,
+    Select,
+    Text,
+    bindparam,
+    cast,
+    func,
+    null,
+    select,
+)
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.query.analytics.periods import SYSTEM_CLOCK, Period, period_of, start_of
-from services.query.analytics.sums import COUNT, SCORE_STEP, TOTAL, Kind, average, by_name, in_one, whole
+from services.query.analytics.sums import (
+    COUNT,
+    END,
+    OF_TENANT,
+    SCORE_STEP,
+    START,
+    TOTAL,
+    Kind,
+    about,
+    average,
+    by_name,
+    in_one,
+    whole,
+)
 from services.query.reading import read
 from services.query.wire import to_timestamp
 from services.shared.clock import Clock
@@ -25,6 +51,8 @@ BUCKET_POINTS = 50
 """For a width of 0."""
 STEPS_MAX = 100_000
 """In one answer, of all its days together."""
+BUCKETS_KEPT_MAX = 20
+"""Widths whose statement is kept: a dashboard has one or two."""
 
 Name = TypeVar("Name", int, str)
 NO_DAY = cast(null(), DateTime(timezone=True))
@@ -46,7 +74,7 @@ async def get_distribution(
     bucket = request.bucket_points or BUCKET_POINTS
     if bucket % SCORE_STEP:
         raise InvalidRequest([FieldViolation("bucket_points", f"must be a multiple of {SCORE_STEP}")])
-    rows = await read(engine, in_one(_parts(tenant_id, bucket, period)))
+    rows = await read(engine, _statement(bucket), **about(tenant_id, period))
     scores = {int(row.step): row.leads for row in rows if row.part == "scores"}
     grades = {row.step: row.leads for row in rows if row.part == "grades"}
     moved = [Change(row.day, int(row.step), row.leads) for row in rows if row.part == "moved"]
@@ -62,33 +90,37 @@ async def get_distribution(
     )
 
 
-def _parts(tenant_id: str, bucket: int, period: Period) -> dict[str, Select[Any]]:
+@lru_cache(BUCKETS_KEPT_MAX)
+def _statement(bucket: int) -> CompoundSelect[Any]:
     """Leads by score and by grade, as they are and how that has changed."""
     score = cast(ROLLUPS.c.name, Integer)
-    return {
-        "scores": _scores(tenant_id, bucket),
-        "grades": _grades(tenant_id),
-        "moved": _changes(tenant_id, Kind.SCORES_BY_DAY, period, cast(score - score % bucket, Text)),
-        "regraded": _changes(tenant_id, Kind.GRADES_BY_DAY, period, ROLLUPS.c.name),
+    parts = {
+        "scores": _scores(bucket),
+        "grades": _grades(),
+        "moved": _changes(Kind.SCORES_BY_DAY, cast(score - score % bucket, Text)),
+        "regraded": _changes(Kind.GRADES_BY_DAY, ROLLUPS.c.name),
     }
+    return in_one(parts)
 
 
-def _scores(tenant_id: str, bucket: int) -> Select[Any]:
+def _scores(bucket: int) -> Select[Any]:
     """Leads by score now, with the sums of their scores."""
     score, leads = SCORE_COUNTS.c.score, func.sum(SCORE_COUNTS.c.leads)
     columns = _row(NO_DAY, cast(score - score % bucket, Text), leads, func.sum(SCORE_COUNTS.c.leads * score))
-    return select(*columns).where(SCORE_COUNTS.c.tenant_id == tenant_id).group_by("step").having(leads != 0)
+    return (
+        select(*columns).where(SCORE_COUNTS.c.tenant_id == bindparam("tenant_id")).group_by("step").having(leads != 0)
+    )
 
 
-def _grades(tenant_id: str) -> Select[Any]:
-    grades = by_name(tenant_id, Kind.GRADES).subquery()
+def _grades() -> Select[Any]:
+    grades = by_name(Kind.GRADES).subquery()
     return select(*_row(NO_DAY, grades.c.name, grades.c.leads, grades.c.total))
 
 
-def _changes(tenant_id: str, kind: Kind, period: Period, name: ColumnElement[Any]) -> Select[Any]:
+def _changes(kind: Kind, name: ColumnElement[Any]) -> Select[Any]:
     """What changed after the first day; what came after the whole period is one day's."""
-    columns = _row(func.least(ROLLUPS.c.at, period.end), name, COUNT, TOTAL)
-    of_kind = ROLLUPS.c.tenant_id == tenant_id, ROLLUPS.c.kind == kind, ROLLUPS.c.at > period.start
+    columns = _row(func.least(ROLLUPS.c.at, END), name, COUNT, TOTAL)
+    of_kind = OF_TENANT, ROLLUPS.c.kind == kind, ROLLUPS.c.at > START
     return select(*columns).where(*of_kind).group_by("day", "step").having(COUNT != 0)
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.query.analytics.periods import SYSTEM_CLOCK, period_of
-from services.query.analytics.sums import COUNT, TOTAL, Kind, average, by_name, in_one, whole, within
+from services.query.analytics.sums import COUNT, TOTAL, Kind, about, average, by_name, in_one, whole, within
 from services.query.reading import read
 from services.shared.clock import Clock
 from services.shared.schema import ROLLUPS
@@ -16,20 +16,22 @@ from services.shared.schema import ROLLUPS
 STAGE_BEFORE = {"new": "new", "contacted": "new", "qualified": "contacted", "won": "qualified", "lost": "new"}
 """The stages in their order, each with the one whose leads might have come to it; every lead has been new."""
 
+MOVES = select(ROLLUPS.c.name, whole(COUNT).label("leads"), whole(TOTAL).label("total")).where(*within(Kind.MOVES))
+PARTS = {
+    "standing": by_name(Kind.STATUSES),
+    "reached": by_name(Kind.REACHED),
+    "moves": MOVES.group_by(ROLLUPS.c.name).having(COUNT != 0),
+}
+FUNNEL = in_one(PARTS)
+
 
 async def get_funnel(
     engine: AsyncEngine, tenant_id: str, request: contract.GetFunnelRequest, clock: Clock = SYSTEM_CLOCK
 ) -> contract.GetFunnelResponse:
     """The stages now, and the moves of a period. Raises InvalidRequest for a period that cannot be."""
     period = period_of(request, clock)
-    moves = select(ROLLUPS.c.name, whole(COUNT).label("leads"), whole(TOTAL).label("total"))
-    parts = {
-        "standing": by_name(tenant_id, Kind.STATUSES),
-        "reached": by_name(tenant_id, Kind.REACHED),
-        "moves": moves.where(*within(tenant_id, Kind.MOVES, period)).group_by(ROLLUPS.c.name).having(COUNT != 0),
-    }
-    found: dict[str, dict[str, Row[Any]]] = {part: {} for part in parts}
-    for row in await read(engine, in_one(parts)):
+    found: dict[str, dict[str, Row[Any]]] = {part: {} for part in PARTS}
+    for row in await read(engine, FUNNEL, **about(tenant_id, period)):
         found[row.part][row.name] = row
     stages = [_stage(each, found["standing"], found["reached"]) for each in STAGE_BEFORE]
     return contract.GetFunnelResponse(stages=stages, moves=_moves(found["moves"].values()))

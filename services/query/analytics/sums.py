@@ -7,7 +7,18 @@ from collections.abc import Mapping
 from enum import IntEnum
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, CompoundSelect, Select, cast, func, literal, select, union_all
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    CompoundSelect,
+    Select,
+    bindparam,
+    cast,
+    func,
+    literal,
+    select,
+    union_all,
+)
 
 from services.query.analytics.periods import Period
 from services.shared.clock import EPOCH
@@ -37,6 +48,10 @@ class Kind(IntEnum):
     EVENTS_BY_DAY = 13
 
 
+OF_TENANT = ROLLUPS.c.tenant_id == bindparam("tenant_id")
+START, END = bindparam("period_start", type_=ROLLUPS.c.at.type), bindparam("period_end", type_=ROLLUPS.c.at.type)
+"""Statements are built once, and have parameters."""
+
 COUNT = func.sum(ROLLUPS.c.count)
 TOTAL = func.sum(ROLLUPS.c.total)
 
@@ -46,11 +61,12 @@ def whole(number: ColumnElement[Any]) -> ColumnElement[int]:
     return cast(func.coalesce(number, 0), BigInteger)
 
 
-def by_name(tenant_id: str, kind: Kind) -> Select[tuple[str, int, int]]:
+def by_name(kind: Kind) -> Select[tuple[str, int, int]]:
     """The count and the total of each name that has any, of a kind that is not counted by time."""
     sums = select(ROLLUPS.c.name, whole(COUNT).label("leads"), whole(TOTAL).label("total"))
-    of_kind = ROLLUPS.c.tenant_id == tenant_id, ROLLUPS.c.kind == kind, ROLLUPS.c.at == EPOCH
-    return sums.where(*of_kind).group_by(ROLLUPS.c.name).having(COUNT != 0)
+    return (
+        sums.where(OF_TENANT, ROLLUPS.c.kind == kind, ROLLUPS.c.at == EPOCH).group_by(ROLLUPS.c.name).having(COUNT != 0)
+    )
 
 
 def in_one(parts: Mapping[str, Select[Any]]) -> CompoundSelect[Any]:
@@ -58,10 +74,14 @@ def in_one(parts: Mapping[str, Select[Any]]) -> CompoundSelect[Any]:
     return union_all(*(select(literal(name).label("part"), *each.subquery().c) for name, each in parts.items()))
 
 
-def within(tenant_id: str, kind: Kind, period: Period) -> tuple[ColumnElement[bool], ...]:
+def within(kind: Kind) -> tuple[ColumnElement[bool], ...]:
     """The condition for rows of a kind in a period."""
-    of_kind = ROLLUPS.c.tenant_id == tenant_id, ROLLUPS.c.kind == kind
-    return (*of_kind, ROLLUPS.c.at >= period.start, ROLLUPS.c.at <= period.end)
+    return OF_TENANT, ROLLUPS.c.kind == kind, ROLLUPS.c.at >= START, ROLLUPS.c.at <= END
+
+
+def about(tenant_id: str, period: Period) -> dict[str, object]:
+    """The parameters of a statement about a period."""
+    return {"tenant_id": tenant_id, START.key: period.start, END.key: period.end}
 
 
 def average(total: float, count: int) -> float:

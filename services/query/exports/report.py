@@ -22,6 +22,7 @@ SHOWN = (
     LEADS.c.profile["name"].label("name"),
     LEADS.c.profile["company"].label("company"),
 )
+GRADES = by_name(Kind.GRADES)
 WIDTHS = (1, 2, 5)
 """Of the steps of scores, times a power of ten: numbers that people read with ease."""
 
@@ -92,7 +93,7 @@ async def _read(connection: AsyncConnection, tenant_id: str) -> Contents:
     counted = select(SCORE_COUNTS.c.score, whole(func.sum(SCORE_COUNTS.c.leads)).label("leads"))
     scores = counted.where(SCORE_COUNTS.c.tenant_id == tenant_id).group_by(SCORE_COUNTS.c.score)
     counts = {row.score: row.leads for row in await connection.execute(scores) if row.leads}
-    grades = [Bar(row.name, row.leads) for row in await connection.execute(by_name(tenant_id, Kind.GRADES))]
+    grades = [Bar(row.name, row.leads) for row in await connection.execute(GRADES, {"tenant_id": tenant_id})]
     places = [
         Place(row.rank, row.lead_id, _text(row.name), _text(row.company), row.score, row.grade, row.status)
         for row in rows
