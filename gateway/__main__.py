@@ -17,7 +17,7 @@ from services.shared.settings import Settings
 
 async def start(settings: Settings, stack: AsyncExitStack, process: Process) -> None:
     """Starts the parts of the gateway."""
-    doors = open_doors(settings)
+    doors = open_doors(settings, stack)
     streams = EventStreams()
     channels = await open_channels(settings, stack)
     guard = Guard(anonymous=settings.anonymous)

@@ -66,10 +66,14 @@ def serve(
     logger.info("the gateway listens on port %d", process.port)
 
 
-def open_doors(settings: Settings) -> list[socket.socket]:
-    """The gateway's port, and a port of this one alone if it shares the other. Raises SettingError as `listen`."""
-    door = listen(settings.host, settings.gateway_port, shared=settings.own_port > 0)
-    return [door, listen(LOOPBACK, settings.own_port)] if settings.own_port else [door]
+def open_doors(settings: Settings, stack: AsyncExitStack) -> list[socket.socket]:
+    """The gateway's port, and a port of this one alone if it shares the other; closed when the stack is left. Raises
+    SettingError as `listen`.
+    """
+    doors = [stack.enter_context(listen(settings.host, settings.gateway_port, shared=settings.own_port > 0))]
+    if settings.own_port:
+        doors.append(stack.enter_context(listen(LOOPBACK, settings.own_port)))
+    return doors
 
 
 def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
