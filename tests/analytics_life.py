@@ -113,7 +113,7 @@ class Life:
             await assert_activity(self.suite, naive, first, last)
             await assert_moves(self.suite, naive, first, last)
             await self._assert_days(naive, first, last)
-        await assert_shares(self.suite, naive)
+        await assert_shares(self.suite, naive, self.token)
 
     async def _assert_days(self, naive: Naive, first: date, last: date) -> None:
         request = analytics.GetDistributionRequest(bucket_points=20, **period(first, last))
@@ -177,7 +177,7 @@ async def assert_moves(suite: Suite, naive: Naive, first: date, last: date) -> N
     assert [each.moves for each in found.moves] == sorted(map(len, moves.values()), reverse=True)
 
 
-async def assert_shares(suite: Suite, naive: Naive) -> None:
+async def assert_shares(suite: Suite, naive: Naive, token: str) -> None:
     sources = (await suite.query.GetSources(analytics.GetSourcesRequest())).sources
     assert {each.source: (each.events, each.leads, each.average_score) for each in sources} == {
         source: (events, len(scores), mean(scores)) for source, (events, scores) in naive.sources().items()
@@ -185,7 +185,8 @@ async def assert_shares(suite: Suite, naive: Naive) -> None:
     assert [each.leads for each in sources] == sorted((each.leads for each in sources), reverse=True)
     of = naive.companies()
     for order, first in (("TOTAL_SCORE", sum), ("LEADS", len)):
-        request = analytics.GetCompaniesRequest(size=5, order=analytics.CompanyOrder.Value(f"COMPANY_ORDER_{order}"))
+        by = analytics.CompanyOrder.Value(f"COMPANY_ORDER_{order}")
+        request = analytics.GetCompaniesRequest(size=5, order=by, consistency_token=token)
         companies = (await suite.query.GetCompanies(request)).companies
         best = sorted(of, key=lambda name: (-first(of[name]), name.encode()))[:5]
         assert [(each.company, each.leads, each.total_score, each.average_score) for each in companies] == [

@@ -24,6 +24,7 @@ from services.query.leaderboard import list_leaderboard
 from services.query.leads import get_lead, get_rank
 from services.query.movers import list_movers
 from services.query.places import parse_token
+from services.query.recent import Recent, WorkOut
 from services.query.series import get_score_series
 from services.query.watch import Hub
 from services.shared.caught_up import CaughtUp
@@ -42,6 +43,15 @@ class QueryService(query_service_pb2_grpc.QueryServiceServicer):
         self._hub = hub
         self._caught_up = caught_up
         self._exports = Exports(engine)
+        self._recent = Recent()
+
+    async def _recently(self, request: Any, work_out: WorkOut) -> Any:
+        """An answer that may be some time old, unless the caller wants to see what it has sent."""
+        asked = type(request)()
+        asked.CopyFrom(request)
+        asked.ClearField("consistency_token")
+        question = caller().tenant_id, type(request), asked.SerializeToString(deterministic=True)
+        return await self._recent.answer(question, work_out, anew=bool(request.consistency_token))
 
     async def GetLead(self, request: contract.GetLeadRequest, context: Context) -> contract.Lead:
         """One lead."""
@@ -82,7 +92,11 @@ class QueryService(query_service_pb2_grpc.QueryServiceServicer):
     async def ListMovers(self, request: contract.ListMoversRequest, context: Context) -> contract.ListMoversResponse:
         """Risers or fallers."""
         await self._caught_up.wait(request.consistency_token, context)
-        return await list_movers(self._engine, caller().tenant_id, request)
+        tenant_id = caller().tenant_id
+        answer: contract.ListMoversResponse = await self._recently(
+            request, lambda: list_movers(self._engine, tenant_id, request)
+        )
+        return answer
 
     async def GetRank(self, request: contract.GetRankRequest, context: Context) -> contract.GetRankResponse:
         """A lead's rank."""
@@ -169,7 +183,11 @@ class QueryService(query_service_pb2_grpc.QueryServiceServicer):
     ) -> analytics.GetCompaniesResponse:
         """The companies of the leads."""
         await self._caught_up.wait(request.consistency_token, context)
-        return await get_companies(self._engine, caller().tenant_id, request.size, request.order)
+        tenant_id = caller().tenant_id
+        answer: analytics.GetCompaniesResponse = await self._recently(
+            request, lambda: get_companies(self._engine, tenant_id, request.size, request.order)
+        )
+        return answer
 
     async def GetFunnel(self, request: analytics.GetFunnelRequest, context: Context) -> analytics.GetFunnelResponse:
         """How leads go through the pipeline."""
