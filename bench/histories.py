@@ -76,7 +76,7 @@ def _profile(number: int, leads: int, chance: random.Random) -> dict[str, object
     return {
         "name": f"{first.title()} {last.title()}",
         "email": f"{first}.{last}.{number}{TAG}@example.org",
-        "company": f"{last.title()} {company}{TAG} Ltd",
+        "company": f"Company {company}{TAG} Ltd",
         "industry": chance.choice(INDUSTRIES),
         "company_size": chance.choice([5, 20, 80, 200, 900, 5_000]),
         "budget": chance.choice([0, 2_000, 20_000, 90_000]),
