@@ -219,6 +219,21 @@ async def test_reads_say_that_the_database_is_away_and_answer_again_when_it_is_b
     assert lead.score == 100
 
 
+async def test_connections_that_the_server_has_closed_meanwhile_are_replaced_before_anybody_reads_through_them(
+    suite: Suite,
+) -> None:
+    token = await publish(suite, [event_pb2.Event(lead_id="ada", type="purchase")])
+    await suite.query.GetLead(query.GetLeadRequest(lead_id="ada", consistency_token=token))
+    end = (
+        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND application_name = 'leadscore-query'"
+    )
+    with psycopg.connect(suite.settings.database_url, autocommit=True) as connection:
+        ended = connection.execute(end).fetchall()
+    assert ended and all(each for (each,) in ended)
+    assert (await suite.query.GetLead(query.GetLeadRequest(lead_id="ada"))).score == 100
+
+
 async def test_health_tells_that_the_database_is_away_and_that_it_is_back(suite: Suite) -> None:
     channel = suite.running["query"].channel
     assert channel is not None
