@@ -5,7 +5,7 @@ same id with other content is a conflict, which is set apart the first time and 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,9 @@ from services.scorer.scoring.fold import Change, Folding
 from services.scorer.scoring.lead import ERASURE, Lead
 from services.scorer.scoring.replay import History, rescore
 from services.scorer.wire import Incoming
+
+SLICE = 200
+"""Facts or leads that are worked out in one go: some milliseconds, so that a commit under way is not held up."""
 
 EventKey = tuple[str, str]
 LeadKey = tuple[str, str]
@@ -113,8 +116,15 @@ class Effects:
 
     def sum_up(self, at_us: int) -> None:
         """Works out, when all is folded, what changes in the sums over leads."""
-        for key, folding in self.foldings.items():
+        for _ in self.summing_up(at_us):
+            pass
+
+    def summing_up(self, at_us: int) -> Iterator[None]:
+        """The same, slice by slice."""
+        for number, (key, folding) in enumerate(self.foldings.items(), start=1):
             self._sum_up(key, folding.lead, self.befores[key], at_us)
+            if not number % SLICE:
+                yield
 
     def _sum_up(self, key: LeadKey, lead: Lead, before: Before, at_us: int) -> None:
         tenant_id = key[0]
@@ -137,7 +147,16 @@ class Effects:
 def work_out(batch: Iterable[Incoming], known: Known, at_us: int, shard: int) -> Effects:
     """The effects of facts in the order of the stream, at a time. Changes the leads in `known`."""
     effects = Effects(shard)
-    for incoming in batch:
+    for _ in working_out(batch, known, at_us, effects):
+        pass
+    return effects
+
+
+def working_out(batch: Iterable[Incoming], known: Known, at_us: int, effects: Effects) -> Iterator[None]:
+    """The same, slice by slice: `effects` are complete at the end, and nobody may look at them before."""
+    for number, incoming in enumerate(batch, start=1):
+        if not number % SLICE:
+            yield
         tally = _tally(effects, incoming)
         if not _is_new(incoming, known, effects, tally):
             continue
@@ -152,8 +171,7 @@ def work_out(batch: Iterable[Incoming], known: Known, at_us: int, shard: int) ->
         folding = effects.foldings.get(key) or _open(key, incoming.partition, known, effects, at_us)
         if change := folding.apply(fact):
             effects.changes.append((incoming.tenant_id, change))
-    effects.sum_up(at_us)
-    return effects
+    yield from effects.summing_up(at_us)
 
 
 def _open(key: LeadKey, partition: int, known: Known, effects: Effects, at_us: int) -> Folding:

@@ -6,15 +6,16 @@ fails, it and all after it are thrown away, the cache with them, and everything 
 positions.
 """
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from services.scorer import statements
 from services.scorer.announcements import Announcement, announcements_of
 from services.scorer.batches import Batch
-from services.scorer.effects import Effects, EventKey, LeadKey, work_out
+from services.scorer.effects import Effects, EventKey, LeadKey, working_out
 from services.scorer.rollups import Standing
-from services.scorer.rows import written
+from services.scorer.rows import writing
 from services.scorer.scoring.compiled import CompiledModel
 from services.scorer.scoring.lead import Lead
 from services.scorer.store import Superseded, Transaction
@@ -37,6 +38,13 @@ class Plan:
     standing: Mapping[EventKey, tuple[bytes, str]]
     set_apart: frozenset[tuple[EventKey, bytes]]
     now_us: int
+
+
+async def _let_others_work() -> None:
+    """The commit of the batch before takes its next step: it talks with the database many times, and would otherwise
+    wait each time until this batch is worked out.
+    """
+    await asyncio.sleep(0)
 
 
 class Planner:
@@ -66,13 +74,20 @@ class Planner:
             known.set_apart |= plan.set_apart
         now_us = self._clock.now_us()
         known.standings = self._standings
-        effects = work_out(batch.facts, known, now_us, self._shard)
+        effects = Effects(self._shard)
+        for _ in working_out(batch.facts, known, now_us, effects):
+            await _let_others_work()
         self._remember(effects)
+        parts = []
+        for part, rows in writing(effects, now_us):
+            if rows:
+                parts.append((part, rows))
+                await _let_others_work()
         plan = Plan(
             batch=batch,
             before=self.positions_of(batch),
             models={tenant_id: model.version for tenant_id, model in known.models.items()},
-            written=written(effects, now_us),
+            written=parts,
             announcements=announcements_of(effects, batch.name, now_us),
             standing={
                 (each.tenant_id, each.fact.event_id): (each.digest, each.fact.lead_id) for each in effects.events

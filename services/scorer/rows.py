@@ -1,6 +1,6 @@
 """What is written to each table, as rows."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any
@@ -28,23 +28,23 @@ def written(effects: Effects, now_us: int) -> statements.Parts:
     """What the effects of a batch write. Rows of one table are in one order for all scorers: two that write the same
     ones wait for each other, never in a circle.
     """
+    return [(part, rows) for part, rows in writing(effects, now_us) if rows]
+
+
+def writing(effects: Effects, now_us: int) -> Iterator[statements.Part]:
+    """The same, table by table, also those of which there is nothing to write."""
     now = moment(now_us)
+    yield from removals(effects.erasures, now_us)
     events = sorted(effects.events, key=lambda incoming: (incoming.tenant_id, incoming.fact.event_id))
+    yield statements.EVENTS, [event_row(incoming) for incoming in events]
+    yield statements.LEDGER, [ledger_row(tenant_id, change, now) for tenant_id, change in effects.changes]
     leads = sorted(effects.foldings.items(), key=itemgetter(0))
+    yield statements.LEADS, [lead_row(key, effects.partitions[key], folding, now) for key, folding in leads]
+    yield from sums(effects)
+    yield statements.INSERT_QUARANTINE, [conflict_row(conflict, now) for conflict in effects.conflicts]
     tallies = sorted(effects.tallies.items())
-    parts = (
-        *removals(effects.erasures, now_us),
-        (statements.EVENTS, [event_row(incoming) for incoming in events]),
-        (statements.LEDGER, [ledger_row(tenant_id, change, now) for tenant_id, change in effects.changes]),
-        (statements.LEADS, [lead_row(key, effects.partitions[key], folding, now) for key, folding in leads]),
-        *sums(effects),
-        (statements.INSERT_QUARANTINE, [conflict_row(conflict, now) for conflict in effects.conflicts]),
-        (
-            statements.ADD_IMPORT_COUNTS,
-            [(*key, tally.accepted, tally.duplicates, tally.conflicts) for key, tally in tallies],
-        ),
-    )
-    return [(part, rows) for part, rows in parts if rows]
+    counts = [(*key, tally.accepted, tally.duplicates, tally.conflicts) for key, tally in tallies]
+    yield statements.ADD_IMPORT_COUNTS, counts
 
 
 def moved(

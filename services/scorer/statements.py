@@ -32,8 +32,9 @@ class Removal(Bulk):
     """A statement that is done before all others of a batch, and by itself: what it looks for, the next ones change."""
 
 
-Parts = Sequence[tuple[Bulk, Sequence[Sequence[Any]]]]
-"""Statements, each with its rows."""
+Part = tuple[Bulk, Sequence[Sequence[Any]]]
+"""A statement with its rows."""
+Parts = Sequence[Part]
 
 
 class Target(Bulk):
