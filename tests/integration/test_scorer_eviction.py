@@ -24,10 +24,10 @@ async def test_what_a_dead_scorer_has_locked_is_freed_and_what_others_have_is_no
             sleeping.execute(OWNS)
             sleeping.commit()
             sleeping.execute("SELECT FROM partitions FOR UPDATE")
-            with pytest.raises(psycopg.OperationalError) if sleeper == "sleeper" else sleeping.transaction():
-                with sleeping.cursor().copy(COPY) as copy:
-                    copy.write_row([99])
-                    await ownership.renew()
-                    await ownership.renew()
+            ends = pytest.raises(psycopg.OperationalError) if sleeper == "sleeper" else sleeping.transaction()
+            with ends, sleeping.cursor().copy(COPY) as copy:
+                copy.write_row([99])
+                await ownership.renew()
+                await ownership.renew()
             assert sleeping.closed == (sleeper == "sleeper")
         assert len(ownership.held) == (4 if sleeper == "sleeper" else 0)
