@@ -6,6 +6,8 @@ PAGE = 100
 AROUND = 50
 SHOWN = 50
 MOVERS = 10
+LOOKED_AT = 20_000
+"""As many leads as query looks at. Without it PostgreSQL expects too few matches, and reads all leads: 240 ms, not 1."""
 COMPANIES = 50
 
 ENTRY = (
@@ -76,8 +78,10 @@ SELECT sequence, delta, score_before, score_after, cause, event_id, type, model_
 FROM ledger WHERE tenant_id = %(tenant)s AND lead_id = %(lead)s ORDER BY sequence DESC LIMIT {SHOWN}
 """
 FILTERED = f"""
-SELECT {LEAD} FROM leads l
-WHERE tenant_id = %(tenant)s AND status = 'qualified' AND profile->>'industry' = 'tech'
+SELECT {LEAD} FROM (
+    SELECT * FROM leads WHERE tenant_id = %(tenant)s ORDER BY score DESC, lead_id LIMIT {LOOKED_AT}
+) l
+WHERE status = 'qualified' AND profile->>'industry' = 'tech'
     AND (profile->'company_size')::int >= 80
 ORDER BY score DESC, lead_id LIMIT {SHOWN}
 """
