@@ -7,7 +7,7 @@ AROUND = 50
 SHOWN = 50
 MOVERS = 10
 LOOKED_AT = 20_000
-"""As many leads as query looks at. Without it PostgreSQL expects too few matches, and reads all leads: 240 ms, not 1."""
+"""As many as query looks at. Without it PostgreSQL expects too few matches, and reads all leads: 240 ms, not 1."""
 COMPANIES = 50
 
 ENTRY = (
