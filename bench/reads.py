@@ -44,8 +44,8 @@ WARM_UP_S = 3.0
 TIMEOUT_S = 30.0
 DEEP_PAGE = 5_000
 KEPT = ("movers", "companies")
-"""query gives these answers again for a while; plain SQL works them out each time, movers for seconds on both cores. They
-are asked one by one after all others: among them they would slow down those of plain SQL alone."""
+"""query gives these answers again for a while; plain SQL works them out each time, movers for seconds on both cores.
+Asked one by one after all others: among them they would slow down those of plain SQL alone."""
 KEPT_ASKED = 5
 PLACE = "SELECT lead_id, score FROM leads WHERE tenant_id = %s ORDER BY score DESC, lead_id LIMIT 1 OFFSET %s"
 
