@@ -17,7 +17,7 @@ LOOK_S = 0.1
 
 FILL_LEDGER = """
 INSERT INTO ledger
-SELECT 'demo', 'old-' || (n / 20), n % 20 + 1, 5, 0, 5, 1, md5(n::text), 'page_view', now(), now(), 1,
+SELECT 'demo', 'old-' || (n / 20), n %% 20 + 1, 5, 0, 5, 1, md5(n::text), 'page_view', now(), now(), 1,
     '[{"rule": "page_view", "count": 1, "points": 5.0}]', NULL
 FROM generate_series(%s::int8, %s::int8) AS n
 """

@@ -2,7 +2,7 @@
 
 An answer that took long is given to all who ask the same for a multiple of that time, and those who come while it is
 being worked out wait for it. So a question takes a bounded share of the database, however many ask it, and one whose
-answer is quick, as with some ten thousand leads, is always answered anew.
+answer is quick, as with some hundred thousand leads, is always answered anew.
 """
 
 import asyncio
@@ -11,12 +11,12 @@ from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from typing import Any
 
-DEAR_S = 0.02
-"""Quicker answers are not kept: they cost little more than the call itself."""
+DEAR_S = 0.25
+"""Quicker answers are not kept: whoever asks sees what is so now."""
 KEPT_TIMES = 50
-"""An answer is kept so many times as long as it took: its question takes a fiftieth of one processor."""
-KEPT_S_MAX = 60.0
-"""So old an answer may be, and what it took to work it out."""
+"""An answer is kept so many times as long as it took: its question takes a fiftieth of one processor, up to the bound below."""
+KEPT_S_MAX = 15.0
+"""So old an answer may be, and what it took to work it out: soon enough for a list that people look at."""
 ANSWERS_MAX = 100
 """Answers have some 100 KB at most, and few questions are asked again and again."""
 
