@@ -14,7 +14,7 @@ from typing import Any
 DEAR_S = 0.25
 """Quicker answers are not kept: whoever asks sees what is so now."""
 KEPT_TIMES = 50
-"""An answer is kept so many times as long as it took: its question takes a fiftieth of one processor, up to the bound below."""
+"""An answer is kept so many times as long as it took: its question takes a fiftieth of one processor."""
 KEPT_S_MAX = 15.0
 """So old an answer may be, and what it took to work it out: soon enough for a list that people look at."""
 ANSWERS_MAX = 100
