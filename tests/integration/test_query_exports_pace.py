@@ -31,10 +31,9 @@ from tests.exported import FORMATS, KINDS, MAKERS, fill, read
 from tests.parts import Suite
 
 ROWS = 200_000
-GROWTH_BYTES_MAX = 80 * 1024 * 1024
-"""Of the whole process, at any time: for pieces, a slice, a row group, and what they are made of."""
 LATE_GROWTH_BYTES_MAX = 16 * 1024 * 1024
-"""In the second half of a file: whatever grows with the rows grows there too, by some 40 MB of text."""
+"""In the second half of a file: whatever grows with the rows grows there too, by some 40 MB of text. How much the first
+half takes depends on what the process did before."""
 GENERATE = """
 INSERT INTO events (tenant_id, event_id, lead_id, type, occurred_at, received_at, source, properties, digest)
 SELECT 'demo', md5(n::text), 'lead-' || mod(n, 1000), 'page_view', now(), now(), 'web',
@@ -92,14 +91,13 @@ async def test_memory_does_not_grow_with_the_file(engine: AsyncEngine, database_
         form = FORMATS[name]
         await asyncio.to_thread(encoder_of, form, SHEETS[ASKED.kind])  # Its library is loaded before.
         gc.collect()
-        before, peaks, rows = resident_bytes(), [0, 0], 0
+        peaks, rows = [0, 0], 0
         asked = query.ExportRequest(kind=ASKED.kind, format=form)
         async for piece in Exports(engine).export("demo", asked):
             rows = piece.rows
             half = 2 * rows > ROWS
             peaks[half] = max(peaks[half], resident_bytes())
         assert rows == ROWS
-        assert max(peaks) - before < GROWTH_BYTES_MAX, name
         assert peaks[True] - peaks[False] < LATE_GROWTH_BYTES_MAX, name
 
 
