@@ -140,6 +140,8 @@ class Door(aio.ServerInterceptor):
     def __init__(self, doorkeeper: Doorkeeper, validate_requests: bool) -> None:
         self._doorkeeper = doorkeeper
         self._validate_requests = validate_requests
+        self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+        """By method, those of ours: there are as many as there are RPCs."""
 
     async def intercept_service(
         self,
@@ -147,9 +149,16 @@ class Door(aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
         """Wraps a handler of ours; health and reflection are open to all."""
+        method = handler_call_details.method
+        if method in self._handlers:
+            return self._handlers[method]
         handler = await continuation(handler_call_details)
-        if handler is None or not handler_call_details.method.startswith("/leadscore."):
+        if handler is None or not method.startswith("/leadscore."):
             return handler
+        self._handlers[method] = self._wrapped(handler)
+        return self._handlers[method]
+
+    def _wrapped(self, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
         assert handler.request_deserializer is not None, "the contracts' messages are never taken raw"
         assert handler.response_serializer is not None
         read, write = _reading(handler.request_deserializer), _writing(handler.response_serializer)
