@@ -5,24 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import psycopg
-from sqlalchemy import Engine, event
 
 Sent = list[tuple[str, Any]]
 
 
 @contextmanager
 def statements_noted() -> Iterator[Sent]:
-    """What this process asks the database through SQLAlchemy meanwhile."""
+    """What this process asks the database meanwhile, also through SQLAlchemy."""
     sent: Sent = []
+    execute = psycopg.AsyncCursor.execute
 
-    def note(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
-        sent.append((statement, parameters))
+    def noting(cursor: Any, query: Any, parameters: Any = None, **options: Any) -> Any:
+        sent.append((query.decode() if isinstance(query, bytes) else query, parameters))
+        return execute(cursor, query, parameters, **options)
 
-    event.listen(Engine, "before_cursor_execute", note)
-    yield sent
-    event.remove(Engine, "before_cursor_execute", note)
+    with patch.object(psycopg.AsyncCursor, "execute", noting):
+        yield sent
 
 
 def rows_read(database_url: str, statements: Sent) -> dict[str, int]:
@@ -39,6 +40,13 @@ def rows_read(database_url: str, statements: Sent) -> dict[str, int]:
     with psycopg.connect(database_url) as connection:
         connection.execute("SET enable_seqscan = off")
         for statement, parameters in statements:
-            (plans,) = connection.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters).fetchone() or ([],)
-            look(plans[0]["Plan"])
+            look(plan_of(connection, statement, parameters))
     return found
+
+
+def plan_of(connection: psycopg.Connection[Any], statement: str, parameters: Any) -> dict[str, Any]:
+    """How PostgreSQL did what a statement asks, as its EXPLAIN (ANALYZE) says."""
+    cursor = psycopg.RawCursor(connection) if "$1" in statement else connection.cursor()
+    (plans,) = cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters).fetchone() or ([],)
+    plan: dict[str, Any] = plans[0]["Plan"]
+    return plan

@@ -4,12 +4,13 @@ from typing import Any
 
 from leadscore.query.v1 import query_service_pb2 as contract
 from leadscore.score.v1 import score_pb2
-from sqlalchemy import Row, bindparam, select
+from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.query.leads import askable, check_lead
 from services.query.pages import WANTED, take_alone
 from services.query.reading import PAGE_SIZE_DEFAULT, Whole
+from services.query.statements import Statement
 from services.query.wire import set_times
 from services.shared.paging import Filling
 from services.shared.schema import LEDGER
@@ -17,7 +18,7 @@ from services.shared.tokens import decode_page, encode_page
 
 FROM_NEWEST = 2**63 - 1
 """Below this is every sequence."""
-CHANGES = (
+CHANGES = Statement(
     select(LEDGER)
     .where(
         LEDGER.c.tenant_id == bindparam("tenant_id"),
@@ -43,7 +44,7 @@ async def list_history(
     return contract.ListHistoryResponse(entries=page.items, next_page_token=more)
 
 
-def _entry(row: Row[Any]) -> contract.LedgerEntry:
+def _entry(row: Any) -> contract.LedgerEntry:
     entry = contract.LedgerEntry(
         sequence=row.sequence,
         delta=row.delta,

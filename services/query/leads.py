@@ -3,13 +3,14 @@
 from typing import Any, TypeVar
 
 from leadscore.query.v1 import query_service_pb2 as contract
-from sqlalchemy import ColumnElement, Row, Select, bindparam, func, literal_column, select, true
+from sqlalchemy import ColumnElement, Select, bindparam, func, literal_column, select, true
 from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.query.ranks import standing_by
 from services.query.reading import read
-from services.query.wire import set_times, to_struct
+from services.query.statements import Statement
+from services.query.wire import fill_struct, set_times
 from services.shared.errors import NotFound
 from services.shared.schema import EVENTS, LEADS
 
@@ -22,7 +23,7 @@ SHOWN = [column for column in LEADS.c if column.name != "state"]
 
 
 THE_LEAD = LEADS.c.tenant_id == bindparam("tenant_id"), LEADS.c.lead_id == bindparam("lead_id")
-LEAD = select(*SHOWN).where(*THE_LEAD)
+LEAD = Statement(select(*SHOWN).where(*THE_LEAD))
 
 
 def _ranked(*columns: ColumnElement[Any]) -> Select[Any]:
@@ -43,8 +44,8 @@ def _with_notes(lead: Select[Any]) -> Select[Any]:
     return lead.add_columns(*named).join(gathered, true())
 
 
-RANK = _ranked(LEADS.c.score)
-LEAD_RANKED = _with_notes(_ranked(*SHOWN))
+RANK = Statement(_ranked(LEADS.c.score))
+LEAD_RANKED = Statement(_with_notes(_ranked(*SHOWN)))
 
 
 async def get_lead(engine: AsyncEngine, tenant_id: str, lead_id: str) -> contract.Lead:
@@ -57,7 +58,7 @@ async def get_lead(engine: AsyncEngine, tenant_id: str, lead_id: str) -> contrac
     return lead
 
 
-def lead_of(row: Row[Any]) -> contract.Lead:
+def lead_of(row: Any) -> contract.Lead:
     """A lead's row as the contract has it, without its rank and notes."""
     lead = contract.Lead(
         lead_id=row.lead_id,
@@ -66,7 +67,6 @@ def lead_of(row: Row[Any]) -> contract.Lead:
         fit=row.fit,
         grade=row.grade,
         version=row.version,
-        profile=to_struct(row.profile),
         status=row.status,
         owner=row.owner,
         source=row.source,
@@ -74,6 +74,7 @@ def lead_of(row: Row[Any]) -> contract.Lead:
         event_count=row.event_count,
         model_version=row.model_version,
     )
+    fill_struct(lead.profile, row.profile)
     set_times(lead, first_event_at=row.first_event_at, last_event_at=row.last_event_at, updated_at=row.updated_at)
     return lead
 
@@ -84,10 +85,10 @@ async def get_rank(engine: AsyncEngine, tenant_id: str, lead_id: str) -> contrac
     return contract.GetRankResponse(lead_id=lead_id, rank=row.rank, score=row.score, total_leads=row.total)
 
 
-async def find_lead(connection: AsyncConnection, tenant_id: str, lead_id: str) -> Row[Any]:
+async def find_lead(connection: AsyncConnection, tenant_id: str, lead_id: str) -> Any:
     """A lead's row. Raises NotFound."""
-    found = await connection.execute(LEAD, {"tenant_id": tenant_id, "lead_id": askable(lead_id)})
-    return _known(found.one_or_none(), lead_id)
+    rows = await LEAD.rows(connection, {"tenant_id": tenant_id, "lead_id": askable(lead_id)})
+    return _known(rows[0] if rows else None, lead_id)
 
 
 async def check_lead(engine: AsyncEngine, tenant_id: str, lead_id: str) -> None:
@@ -95,7 +96,7 @@ async def check_lead(engine: AsyncEngine, tenant_id: str, lead_id: str) -> None:
     await _read_one(engine, LEAD, tenant_id, lead_id)
 
 
-async def _read_one(engine: AsyncEngine, statement: Select[Any], tenant_id: str, lead_id: str) -> Row[Any]:
+async def _read_one(engine: AsyncEngine, statement: Statement, tenant_id: str, lead_id: str) -> Any:
     rows = await read(engine, statement, tenant_id=tenant_id, lead_id=askable(lead_id))
     return _known(rows[0] if rows else None, lead_id)
 

@@ -8,7 +8,7 @@ from sqlalchemy import Row, Select, func, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.query.leaderboard import text_of
+from services.query.board import text_of
 from services.query.reading import moment_of, snapshot
 from services.shared.clock import Clock, SystemClock, to_datetime
 from services.shared.errors import FieldViolation, InvalidRequest
@@ -67,7 +67,7 @@ def _moved(tenant_id: str, since: date, up: bool, size: int) -> Select[Any]:
         LEADS.c.tenant_id == tenant_id, LEADS.c.lead_id == first.c.lead_id, delta > 0 if up else delta < 0
     )
     most = moved.order_by(delta.desc() if up else delta, first.c.lead_id).limit(size).subquery()
-    of_profile = [LEADS.c.profile[key].label(key) for key in ("name", "company")]
+    of_profile = [text_of(LEADS.c.profile, key).label(key) for key in ("name", "company")]
     shown = select(most, LEADS.c.score, LEADS.c.grade, *of_profile)
     shown = shown.where(LEADS.c.tenant_id == tenant_id, LEADS.c.lead_id == most.c.lead_id)
     return shown.order_by(most.c.delta.desc() if up else most.c.delta, most.c.lead_id)
@@ -80,6 +80,6 @@ def _lead(row: Row[Any]) -> contract.MovedLead:
         score=row.score,
         delta=row.delta,
         grade=row.grade,
-        name=text_of(row.name),
-        company=text_of(row.company),
+        name=row.name,
+        company=row.company,
     )

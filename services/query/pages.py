@@ -1,14 +1,28 @@
 """Pages by key: each begins where the one before ended, and looks at a bounded number of rows, in an index's order."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, Row, Select, Subquery, bindparam, func, select, union_all
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Integer,
+    Select,
+    Subquery,
+    bindparam,
+    cast,
+    func,
+    null,
+    select,
+    union_all,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.query.reading import glance, snapshot
+from services.query.statements import Parameters, Statement
 from services.shared.paging import ROWS_AHEAD_MAX, Filling
 
 ROWS_MAX = 20_000
@@ -16,13 +30,11 @@ ROWS_MAX = 20_000
 ROW_COMPARISONS_MAX = 100_000
 """For one page, of all the rows looked at: a second, when each takes a large profile apart."""
 
-LOOKED_AT, WANTED = bindparam("rows_looked_at", type_=Integer), bindparam("rows_wanted", type_=Integer)
-"""Limits, as parameters."""
+LOOKED_AT = bindparam("rows_looked_at", type_=Integer, literal_execute=True)
+WANTED = bindparam("rows_wanted", type_=Integer, literal_execute=True)
+"""Limits."""
 
 Key = tuple[Any, ...]
-Parameters = Mapping[str, object]
-"""Of the statements, which are built once: that takes longer than the database takes for the answer."""
-NO_PARAMETERS: Parameters = {}
 WALKS_KEPT_MAX = 200
 """Of each kind, with their statements, some 100 KB each: callers have some filters, not any number of them."""
 
@@ -43,7 +55,7 @@ class Ordering:
         """What to order a selection from several stretches by: what has no value comes last, whatever the direction."""
         return [each.nulls_last() for each in self.by(rows)]
 
-    def key(self, row: Row[Any]) -> Key:
+    def key(self, row: Any) -> Key:
         """The key of a row."""
         return tuple(getattr(row, name) for name, _ in self.columns)
 
@@ -81,59 +93,60 @@ class Walk:
         return max(1, min(ROWS_MAX, ROW_COMPARISONS_MAX // self.comparisons))
 
     @cached_property
-    def steps(self) -> Sequence["Step"]:
-        """What is asked for a page. Stretches of which all rows are shown are one statement."""
-        by_all = self.ordering.by_all
+    def steps(self) -> Sequence[Statement]:
+        """What is asked for a page, one after the other. Stretches of which all rows are shown are one statement; of
+        others, each is one.
+        """
         if not self.comparisons:
-            near = _near(self, self.stretches)
-            return [Step(_page_of(self, self.shown(near).order_by(*by_all(near.c))))]
-        steps = []
-        for stretch in self.stretches:
-            near = _near(self, [stretch])
-            found = self.shown(near).order_by(*self.ordering.by(near.c, stretch.fixed))
-            steps.append(Step(_page_of(self, found), _last(self, stretch, near)))
-        return steps
+            return [Statement(_page_of(self, _near(self, self.stretches)))]
+        return [Statement(_sifted(self, stretch)) for stretch in self.stretches]
 
 
-@dataclass(frozen=True)
-class Step:
-    """What is asked of some stretches of a walk."""
-
-    page: Select[Any]
-    last: Select[Any] | None = None
-    """The key of the last row looked at, and how many were; None if all are shown."""
-
-
-async def read_page(
-    connection: AsyncConnection, walk: Walk, page: Filling[Any], parameters: Parameters = NO_PARAMETERS
-) -> Key | None:
+async def read_page(connection: AsyncConnection, walk: Walk, page: Filling[Any], parameters: Parameters) -> Key | None:
     """Fills a page with the first rows of a walk; answers the key behind which the next one begins, None if there is
     none. Of a walk that sifts there may be fewer rows than asked for, or none, and still some behind them.
     """
     left = walk.rows_max if walk.comparisons else page.rows_wanted
     for step in walk.steps:
         limits = {LOOKED_AT.key: left, WANTED.key: page.rows_wanted}
-        await page.take_limited(connection, step.page, {**parameters, **limits})
+        last = await take(connection, step, page, {**parameters, **limits})
         if page.is_full and page.last is not None:
             return walk.ordering.key(page.last)
-        if step.last is not None:
-            last = (await connection.execute(step.last, {**parameters, **limits})).one_or_none()
-            left -= last.looked_at if last is not None else 0
-            if last is not None and not left:
+        if last is not None:
+            left -= last.looked_at
+            if not left:
                 return walk.ordering.key(last)
     return None
 
 
 async def read_page_alone(engine: AsyncEngine, walk: Walk, page: Filling[Any], parameters: Parameters) -> Key | None:
     """The same for a page that is all there is to read."""
-    async with glance(engine) if not walk.comparisons and is_read_at_once(page) else snapshot(engine) as connection:
+    async with glance(engine) if len(walk.steps) == 1 and is_read_at_once(page) else snapshot(engine) as connection:
         return await read_page(connection, walk, page, parameters)
 
 
-async def take_alone(engine: AsyncEngine, query: Select[Any], page: Filling[Any], parameters: Parameters) -> None:
-    """Fills a page with the rows of a query whose limit is the parameter WANTED, if nothing else is to be read."""
+async def take_alone(engine: AsyncEngine, statement: Statement, page: Filling[Any], parameters: Parameters) -> None:
+    """Fills a page with the rows of a statement whose limit is the parameter WANTED, if nothing else is to be read."""
     async with glance(engine) if is_read_at_once(page) else snapshot(engine) as connection:
-        await page.take_limited(connection, query, {**parameters, WANTED.key: page.rows_wanted})
+        await take(connection, statement, page, {**parameters, WANTED.key: page.rows_wanted})
+
+
+async def take(connection: AsyncConnection, statement: Statement, page: Filling[Any], parameters: Parameters) -> Any:
+    """Fills a page, and answers the row that says how many were looked at, if there is one: it comes last."""
+    if is_read_at_once(page):
+        return _fill(page, await statement.rows(connection, parameters))
+    async with aclosing(statement.parts(connection, parameters, ROWS_AHEAD_MAX)) as parts:
+        async for rows in parts:
+            last = _fill(page, rows)
+            if page.is_full or last is not None:
+                return last
+    return None
+
+
+def _fill(page: Filling[Any], rows: Sequence[Any]) -> Any:
+    last = rows[-1] if rows and getattr(rows[-1], "looked_at", None) is not None else None
+    page.add(rows if last is None else rows[:-1])
+    return last
 
 
 def is_read_at_once(page: Filling[Any]) -> bool:
@@ -148,9 +161,26 @@ def _near(walk: Walk, stretches: Sequence[Stretch]) -> Subquery:
     return (union_all(*each) if len(each) > 1 else each[0]).subquery("near")
 
 
-def _page_of(walk: Walk, shown: Select[Any]) -> Select[Any]:
-    found = shown.limit(WANTED).subquery("found")
+def _page_of(walk: Walk, near: Subquery) -> Select[Any]:
+    found = walk.shown(near).order_by(*walk.ordering.by_all(near.c)).limit(WANTED).subquery("found")
     return walk.beside(found).order_by(*walk.ordering.by_all(found.c))
+
+
+def _sifted(walk: Walk, stretch: Stretch) -> Select[Any]:
+    """The rows of a stretch that are shown. If they do not fill a page, there comes one more behind them: the key of
+    the last one looked at, and how many were.
+    """
+    near = _near(walk, [stretch])
+    found = walk.shown(near).order_by(*walk.ordering.by(near.c, stretch.fixed)).limit(WANTED).subquery("found")
+    page = walk.beside(found).cte("page").prefix_with("MATERIALIZED")
+    last = _last(walk, stretch, _near(walk, [stretch])).subquery("last")
+    filled = select(func.count()).select_from(page).scalar_subquery()
+    of_last = [last.c[each.name] if each.name in last.c else cast(null(), each.type) for each in page.c]
+    rows = union_all(
+        select(*page.c, cast(null(), BigInteger).label(last.c.looked_at.name)),
+        select(*of_last, last.c.looked_at).where(filled < WANTED),
+    ).subquery("rows")
+    return select(rows).order_by(rows.c.looked_at.nulls_first(), *walk.ordering.by_all(rows.c))
 
 
 def _last(walk: Walk, stretch: Stretch, near: Subquery) -> Select[Any]:

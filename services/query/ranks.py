@@ -3,6 +3,7 @@
 from sqlalchemy import ColumnElement, Select, Subquery, bindparam, func, select
 
 from services.query.analytics.sums import whole
+from services.query.statements import Statement
 from services.shared.schema import SCORE_COUNTS
 
 
@@ -16,9 +17,8 @@ def standing_by(score: ColumnElement[int]) -> Select[int, int]:
     return select(*sums).where(SCORE_COUNTS.c.tenant_id == bindparam("tenant_id"))
 
 
-TOTAL = select(whole(func.sum(SCORE_COUNTS.c.leads)).label("total")).where(
-    SCORE_COUNTS.c.tenant_id == bindparam("tenant_id")
-)
+LEADS_OF_ALL_SCORES = select(whole(func.sum(SCORE_COUNTS.c.leads)).label("total"))
+TOTAL = Statement(LEADS_OF_ALL_SCORES.where(SCORE_COUNTS.c.tenant_id == bindparam("tenant_id")))
 """The number of all leads."""
 
 

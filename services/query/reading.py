@@ -9,9 +9,10 @@ from hashlib import blake2b
 from typing import Annotated, Any
 
 import msgspec
-from sqlalchemy import Executable, Row
+import psycopg
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from services.query.statements import Statement, driver_of
 from services.shared.clock import to_us
 from services.shared.database import unavailable_when_away
 from services.shared.errors import FieldViolation, InvalidRequest
@@ -35,12 +36,12 @@ CALL_BYTES = 8
 """Of what tells a page token's call from others; it guards against mistakes, not against attacks."""
 
 
-async def read(engine: AsyncEngine, statement: Executable, **parameters: object) -> Sequence[Row[Any]]:
+async def read(engine: AsyncEngine, statement: Statement, **parameters: object) -> Sequence[Any]:
     """The rows of one statement, which sees one state of the database by itself: beginning and ending a transaction
     would cost more than most of them. Raises Unavailable.
     """
     async with glance(engine) as connection:
-        return (await connection.execute(statement, parameters)).all()
+        return await statement.rows(connection, parameters)
 
 
 @asynccontextmanager
@@ -48,15 +49,22 @@ async def glance(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """A connection for one statement. Raises Unavailable."""
     with unavailable_when_away():
         async with engine.connect() as connection:
-            yield connection
+            try:
+                yield connection
+            except psycopg.Error:
+                if driver_of(connection).closed:
+                    await connection.invalidate()
+                raise
 
 
 @asynccontextmanager
 async def snapshot(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """A read-only transaction in which every statement sees the same rows. Raises Unavailable."""
-    with unavailable_when_away():
-        async with engine.connect() as connection:
-            yield await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    async with glance(engine) as pooled:
+        connection = await pooled.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        # Committed, though nothing was written: after a rollback the driver prepares all statements anew.
+        async with connection.begin():
+            yield connection
 
 
 def encode_key(key: tuple[Any, ...], *call: object) -> str:

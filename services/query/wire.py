@@ -8,7 +8,9 @@ from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from services.shared.clock import US_PER_S, to_us
+from services.shared.clock import EPOCH, US_PER_S, to_us
+
+S_PER_DAY = 86_400
 
 
 def to_timestamp(moment: datetime) -> Timestamp:
@@ -17,15 +19,23 @@ def to_timestamp(moment: datetime) -> Timestamp:
     return Timestamp(seconds=seconds, nanos=microseconds * 1_000)
 
 
-def to_struct(values: Mapping[str, Any]) -> Struct:
-    """Plain values as a Struct."""
-    struct = Struct()
-    struct.update(dict(values))
-    return struct
+def fill_struct(struct: Struct, values: Mapping[str, Any]) -> None:
+    """Fills the Struct of a message with plain values; it is there even if there are none."""
+    struct.SetInParent()
+    fields = struct.fields
+    for key, value in values.items():
+        if type(value) is str:
+            fields[key].string_value = value
+        elif type(value) in (int, float):
+            fields[key].number_value = value
+        else:
+            struct[key] = value
 
 
 def set_times(message: Message, **moments: datetime | None) -> None:
     """Sets the Timestamp fields named, but for those without a time."""
     for name, moment in moments.items():
         if moment is not None:
-            getattr(message, name).CopyFrom(to_timestamp(moment))
+            # Where it stands: a Timestamp made first takes twice as long.
+            since, stamp = moment - EPOCH, getattr(message, name)
+            stamp.seconds, stamp.nanos = since.days * S_PER_DAY + since.seconds, since.microseconds * 1_000

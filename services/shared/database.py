@@ -6,6 +6,8 @@ import select
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
+import msgspec
+import psycopg
 from sqlalchemy import PoolProxiedConnection, QueuePool, event, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, InterfaceError, OperationalError
@@ -30,7 +32,13 @@ ANSWER_TIMEOUT_S = 5.0
 RETURN_TIMEOUT_S = 5.0
 """What a cancelled user of a connection may take to give it back."""
 
+PREPARED_AFTER = 1
+"""What a connection is asked twice it will be asked again, and making a plan often takes longer than following it."""
+
 SERVER_VERSION_MIN = 150_000
+
+AWAY = OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError
+"""What SQLAlchemy raises, and the driver where it is asked itself."""
 
 
 def driver_url(url: str) -> str:
@@ -65,11 +73,15 @@ async def connect(
         pool_size=connections_max,
         max_overflow=0,
         pool_timeout=CONNECT_TIMEOUT_S,
+        # The one that was used last: its statements are prepared, and what it reads is at hand.
+        pool_use_lifo=True,
+        json_deserializer=msgspec.json.decode,
         isolation_level="AUTOCOMMIT" if read_only else "READ COMMITTED",
         connect_args={
             "connect_timeout": CONNECT_TIMEOUT_S,
             "tcp_user_timeout": TCP_TIMEOUT_MS,
             **KEEPALIVE,
+            "prepare_threshold": PREPARED_AFTER,
             "options": " ".join(f"-c {key}={value}" for key, value in options.items()),
         },
     )
@@ -123,7 +135,7 @@ def unavailable_when_away() -> Iterator[None]:
     """Raises Unavailable in place of what the driver and the pool raise when the database is away."""
     try:
         yield
-    except (OperationalError, InterfaceError, PoolTimeoutError, OSError) as error:
+    except (*AWAY, PoolTimeoutError, OSError) as error:
         raise Unavailable("the database is away; try again") from error
     except DBAPIError as error:
         if error.connection_invalidated:

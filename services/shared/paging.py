@@ -1,10 +1,10 @@
 """Pages of lists, wherever they are read: bounded by a number of items and by bytes, whichever is reached first."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeVar
 
 from google.protobuf.message import Message
-from sqlalchemy import Row, Select
+from sqlalchemy import Select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 PAGE_BYTES_MAX = 3 * 1024 * 1024
@@ -20,13 +20,13 @@ Item = TypeVar("Item", bound=Message)
 class Filling(Generic[Item]):
     """A page while it is filled, with the rows of one query or of several, one behind the other."""
 
-    def __init__(self, size: int, item_of: Callable[[Row[Any]], Item], bytes_max: int | None = None) -> None:
+    def __init__(self, size: int, item_of: Callable[[Any], Item], bytes_max: int | None = None) -> None:
         """At most `size` items, and of `bytes_max` together; None stands for PAGE_BYTES_MAX."""
         self._size = size
         self._item_of = item_of
         self._bytes_left = PAGE_BYTES_MAX if bytes_max is None else bytes_max
         self.items: list[Item] = []
-        self.last: Row[Any] | None = None
+        self.last: Any = None
         """The row of the last item."""
         self.is_full = False
         """Whether a row came that had no room any more: the next page begins behind `last`."""
@@ -43,27 +43,22 @@ class Filling(Generic[Item]):
 
     async def take(self, connection: AsyncConnection, query: Select[Any]) -> None:
         """Takes the rows of a query in their order, and reads it not much further than the page has room."""
-        await self.take_limited(connection, query.limit(self.rows_wanted), {})
-
-    async def take_limited(
-        self, connection: AsyncConnection, query: Select[Any], parameters: Mapping[str, object]
-    ) -> None:
-        """The same for a query that has its limit already, `rows_wanted`."""
+        limited = query.limit(self.rows_wanted)
         if self.rows_wanted <= ROWS_AHEAD_MAX:
-            self._add_all((await connection.execute(query, parameters)).all())
+            self.add((await connection.execute(limited)).all())
             return
         # By a cursor: three more ways to the database and back, but what has no room stays there.
-        by_cursor = query.execution_options(yield_per=ROWS_AHEAD_MAX)
-        async with connection.stream(by_cursor, parameters) as rows:
+        async with connection.stream(limited.execution_options(yield_per=ROWS_AHEAD_MAX)) as rows:
             async for some in rows.partitions():
-                self._add_all(some)
+                self.add(some)
                 if self.is_full:
                     return
 
-    def _add_all(self, rows: Sequence[Row[Any]]) -> None:
+    def add(self, rows: Iterable[Any]) -> None:
+        """Takes rows in their order, until one has no room."""
         self.is_full = not all(map(self._add, rows))
 
-    def _add(self, row: Row[Any]) -> bool:
+    def _add(self, row: Any) -> bool:
         if len(self.items) == self._size:
             return False
         item = self._item_of(row)

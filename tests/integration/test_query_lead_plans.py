@@ -16,7 +16,7 @@ from services.query.orders import ORDERS
 from services.query.pages import ROWS_MAX
 from services.shared import database
 from services.shared.settings import Settings
-from tests.plans import Sent, statements_noted
+from tests.plans import Sent, plan_of, statements_noted
 
 LEADS = 50_000
 SIZE = 50
@@ -66,8 +66,8 @@ def rows_read(connection: psycopg.Connection[Any], statement: str, parameters: A
     """How many rows of leads and names a statement reads, all from indexes, and sorts no more on its way than
     it shows.
     """
-    (plans,) = connection.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters).fetchone() or ([],)
-    shown = f"{statement} {parameters} {plans}"
+    of_all = plan_of(connection, statement, parameters)
+    shown = f"{statement} {parameters} {of_all}"
     read = 0
 
     def look(plan: dict[str, Any]) -> None:
@@ -83,7 +83,7 @@ def rows_read(connection: psycopg.Connection[Any], statement: str, parameters: A
         for below in plan.get("Plans", ()):
             look(below)
 
-    look(plans[0]["Plan"])
+    look(of_all)
     return read
 
 

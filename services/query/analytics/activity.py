@@ -1,14 +1,13 @@
 """Events and active leads over time."""
 
-from typing import Any
-
 from leadscore.query.v1 import analytics_pb2 as contract
-from sqlalchemy import Select, select
+from sqlalchemy import ARRAY, Text, bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.query.analytics.periods import SYSTEM_CLOCK, Period, period_of
 from services.query.analytics.sums import COUNT, Kind, about, whole, within
 from services.query.reading import read
+from services.query.statements import Statement
 from services.query.wire import to_timestamp
 from services.shared.clock import Clock
 from services.shared.errors import FieldViolation, InvalidRequest
@@ -22,15 +21,19 @@ POINTS_MAX = 100_000
 """In one answer, unless long types fill it before. Senders name the types, so there may be any number of them."""
 
 
-def _steps(kind: Kind) -> Select[Any]:
+def _steps(kind: Kind, of_types: bool) -> Statement:
     in_order = ROLLUPS.c.at, ROLLUPS.c.name
     query = select(*in_order, whole(COUNT).label("events")).where(*within(kind)).group_by(*in_order)
-    return query.having(COUNT != 0).order_by(*in_order).limit(POINTS_MAX + 1)
+    if of_types:
+        query = query.where(ROLLUPS.c.name == func.any(bindparam("types", type_=ARRAY(Text))))
+    return Statement(query.having(COUNT != 0).order_by(*in_order).limit(POINTS_MAX + 1))
 
 
-STEPS = {kind: _steps(kind) for kind in (Kind.EVENTS, Kind.EVENTS_BY_DAY)}
+STEPS = {
+    (kind, of_types): _steps(kind, of_types) for kind in (Kind.EVENTS, Kind.EVENTS_BY_DAY) for of_types in (False, True)
+}
 OF_DAYS = select(ROLLUPS.c.at, whole(COUNT).label("leads")).where(*within(Kind.ACTIVE_LEADS))
-DAYS = OF_DAYS.group_by(ROLLUPS.c.at).having(COUNT != 0).order_by(ROLLUPS.c.at)
+DAYS = Statement(OF_DAYS.group_by(ROLLUPS.c.at).having(COUNT != 0).order_by(ROLLUPS.c.at))
 
 
 async def get_activity(
@@ -38,10 +41,9 @@ async def get_activity(
 ) -> contract.GetActivityResponse:
     """Events by hour or day and type. Raises InvalidRequest for a period that cannot be, or is too much."""
     period = period_of(request, clock)
-    query = STEPS[_kind(request.step, period)]
-    if types := sorted({fold_type(each) for each in request.types}):
-        query = query.where(ROLLUPS.c.name.in_(types))
-    rows = await read(engine, query, **about(tenant_id, period))
+    types = sorted({fold_type(each) for each in request.types})
+    steps = STEPS[_kind(request.step, period), bool(types)]
+    rows = await read(engine, steps, types=types, **about(tenant_id, period))
     points = [contract.ActivityPoint(at=to_timestamp(row.at), type=row.name, events=row.events) for row in rows]
     answer = contract.GetActivityResponse(points=points[:POINTS_MAX])
     if len(points) > POINTS_MAX or answer.ByteSize() > PAGE_BYTES_MAX:

@@ -13,7 +13,6 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from leadscore.query.v1 import analytics_pb2 as contract
 from sqlalchemy import (
     ColumnElement,
-    CompoundSelect,
     DateTime,
     Integer,
     Select,
@@ -39,9 +38,11 @@ from services.query.analytics.sums import (
     average,
     by_name,
     in_one,
+    of_kind,
     whole,
 )
 from services.query.reading import read
+from services.query.statements import Statement
 from services.query.wire import to_timestamp
 from services.shared.clock import Clock
 from services.shared.errors import FieldViolation, InvalidRequest
@@ -91,7 +92,7 @@ async def get_distribution(
 
 
 @lru_cache(BUCKETS_KEPT_MAX)
-def _statement(bucket: int) -> CompoundSelect[Any]:
+def _statement(bucket: int) -> Statement:
     """Leads by score and by grade, as they are and how that has changed."""
     score = cast(ROLLUPS.c.name, Integer)
     parts = {
@@ -100,7 +101,7 @@ def _statement(bucket: int) -> CompoundSelect[Any]:
         "moved": _changes(Kind.SCORES_BY_DAY, cast(score - score % bucket, Text)),
         "regraded": _changes(Kind.GRADES_BY_DAY, ROLLUPS.c.name),
     }
-    return in_one(parts)
+    return Statement(in_one(parts))
 
 
 def _scores(bucket: int) -> Select[Any]:
@@ -120,8 +121,8 @@ def _grades() -> Select[Any]:
 def _changes(kind: Kind, name: ColumnElement[Any]) -> Select[Any]:
     """What changed after the first day; what came after the whole period is one day's."""
     columns = _row(func.least(ROLLUPS.c.at, END), name, COUNT, TOTAL)
-    of_kind = OF_TENANT, ROLLUPS.c.kind == kind, ROLLUPS.c.at > START
-    return select(*columns).where(*of_kind).group_by("day", "step").having(COUNT != 0)
+    after = OF_TENANT, of_kind(kind), ROLLUPS.c.at > START
+    return select(*columns).where(*after).group_by("day", "step").having(COUNT != 0)
 
 
 def _row(day: Any, step: Any, leads: Any, points: Any) -> list[ColumnElement[Any]]:

@@ -4,12 +4,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from leadscore.query.v1 import analytics_pb2 as contract
-from sqlalchemy import Row, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.query.analytics.periods import SYSTEM_CLOCK, period_of
 from services.query.analytics.sums import COUNT, TOTAL, Kind, about, average, by_name, in_one, whole, within
 from services.query.reading import read
+from services.query.statements import Statement
 from services.shared.clock import Clock
 from services.shared.schema import ROLLUPS
 
@@ -22,7 +23,7 @@ PARTS = {
     "reached": by_name(Kind.REACHED),
     "moves": MOVES.group_by(ROLLUPS.c.name).having(COUNT != 0),
 }
-FUNNEL = in_one(PARTS)
+FUNNEL = Statement(in_one(PARTS))
 
 
 async def get_funnel(
@@ -30,14 +31,14 @@ async def get_funnel(
 ) -> contract.GetFunnelResponse:
     """The stages now, and the moves of a period. Raises InvalidRequest for a period that cannot be."""
     period = period_of(request, clock)
-    found: dict[str, dict[str, Row[Any]]] = {part: {} for part in PARTS}
+    found: dict[str, dict[str, Any]] = {part: {} for part in PARTS}
     for row in await read(engine, FUNNEL, **about(tenant_id, period)):
         found[row.part][row.name] = row
     stages = [_stage(each, found["standing"], found["reached"]) for each in STAGE_BEFORE]
     return contract.GetFunnelResponse(stages=stages, moves=_moves(found["moves"].values()))
 
 
-def _stage(status: str, standing: Mapping[str, Row[Any]], reached: Mapping[str, Row[Any]]) -> contract.FunnelStage:
+def _stage(status: str, standing: Mapping[str, Any], reached: Mapping[str, Any]) -> contract.FunnelStage:
     stage = contract.FunnelStage(status=status)
     if here := standing.get(status):
         stage.leads, stage.average_score = here.leads, average(here.total, here.leads)
@@ -48,7 +49,7 @@ def _stage(status: str, standing: Mapping[str, Row[Any]], reached: Mapping[str, 
     return stage
 
 
-def _moves(rows: Iterable[Row[Any]]) -> list[contract.FunnelMove]:
+def _moves(rows: Iterable[Any]) -> list[contract.FunnelMove]:
     found = []
     for row in sorted(rows, key=lambda row: (-row.leads, row.name)):
         before, _, after = row.name.partition(">")

@@ -1,13 +1,22 @@
 """What sources, companies and rules give."""
 
-from typing import Any
-
 from leadscore.query.v1 import analytics_pb2 as contract
-from sqlalchemy import Integer, Select, bindparam, desc, or_, select
+from sqlalchemy import Integer, bindparam, desc, or_, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.query.analytics.sums import COUNT, OF_TENANT, PARTS_OF_A_POINT, TOTAL, Kind, average, by_name, whole
+from services.query.analytics.sums import (
+    COUNT,
+    OF_TENANT,
+    PARTS_OF_A_POINT,
+    TOTAL,
+    Kind,
+    average,
+    by_name,
+    of_kind,
+    whole,
+)
 from services.query.reading import read
+from services.query.statements import Statement
 from services.shared.clock import EPOCH
 from services.shared.schema import ROLLUPS
 
@@ -16,25 +25,26 @@ COMPANIES = 50
 """For a size of 0."""
 
 
-def _sources() -> Select[Any]:
-    of_leads, of_events = ROLLUPS.c.kind == Kind.SOURCES, ROLLUPS.c.kind == Kind.SOURCE_EVENTS
+def _sources() -> Statement:
+    of_leads, of_events = of_kind(Kind.SOURCES), of_kind(Kind.SOURCE_EVENTS)
     leads = whole(COUNT.filter(of_leads)).label("leads")
     events = whole(COUNT.filter(of_events)).label("events")
     query = select(ROLLUPS.c.name, leads, events, whole(TOTAL.filter(of_leads)).label("total"))
     query = query.where(OF_TENANT, or_(of_leads, of_events), ROLLUPS.c.at == EPOCH).group_by(ROLLUPS.c.name)
     ordered = query.having(or_(leads != 0, events != 0)).order_by(desc("leads"), desc("events"), ROLLUPS.c.name)
-    return ordered.limit(SOURCES_MAX)
+    return Statement(ordered.limit(SOURCES_MAX))
 
 
-def _companies(first: str) -> Select[Any]:
-    return by_name(Kind.COMPANIES).order_by(desc(first), ROLLUPS.c.name).limit(bindparam("size", type_=Integer))
+def _companies(first: str) -> Statement:
+    in_order = by_name(Kind.COMPANIES).order_by(desc(first), ROLLUPS.c.name)
+    return Statement(in_order.limit(bindparam("size", type_=Integer, literal_execute=True)))
 
 
-def _lines() -> Select[Any]:
+def _lines() -> Statement:
     """The lines of scores, and the sum of all scores."""
-    scores = select(whole(TOTAL)).where(OF_TENANT, ROLLUPS.c.kind == Kind.GRADES, ROLLUPS.c.at == EPOCH)
+    scores = select(whole(TOTAL)).where(OF_TENANT, of_kind(Kind.GRADES), ROLLUPS.c.at == EPOCH)
     lines = by_name(Kind.RULES).add_columns(scores.scalar_subquery().label("total_score"))
-    return lines.order_by(desc("total"), ROLLUPS.c.name)
+    return Statement(lines.order_by(desc("total"), ROLLUPS.c.name))
 
 
 THE_SOURCES = _sources()
