@@ -43,11 +43,13 @@ def main() -> None:
 def _known_descriptors() -> bytes:
     """The descriptors that our contracts import and that exist only inside wheels."""
     from google.api import annotations_pb2, http_pb2
+    from google.protobuf import any_pb2, duration_pb2, field_mask_pb2, struct_pb2, timestamp_pb2
     from google.protobuf import descriptor_pb2 as descriptors
-    from google.protobuf import duration_pb2, field_mask_pb2, struct_pb2, timestamp_pb2
+    from google.rpc import status_pb2
 
     files = descriptor_pb2.FileDescriptorSet()
-    for module in (descriptors, duration_pb2, field_mask_pb2, struct_pb2, timestamp_pb2, http_pb2, annotations_pb2):
+    google = (any_pb2, descriptors, duration_pb2, field_mask_pb2, struct_pb2, timestamp_pb2)
+    for module in (*google, http_pb2, annotations_pb2, status_pb2):
         files.file.add().ParseFromString(module.DESCRIPTOR.serialized_pb)
     files.file.add().ParseFromString(validate_pb._DESC.proto.to_binary())
     return files.SerializeToString()

@@ -15,9 +15,10 @@ from leadscore.stream.v1 import stream_pb2
 from services.ingest.validation import event_violations, profile_violations
 from services.shared.clock import Clock
 from services.shared.credentials import caller, idempotency_key
-from services.shared.errors import FieldViolation, InvalidRequest
+from services.shared.errors import CallerError, FieldViolation, InvalidRequest
 from services.shared.facts.publishing import Fact, Publisher, identify
 from services.shared.server import check, violations_of
+from services.shared.statuses import status_message
 from services.shared.tokens import decode_positions, encode_positions
 
 SERVICE_NAME = "leadscore.ingest.v1.IngestService"
@@ -41,6 +42,34 @@ class IngestService(ingest_service_pb2_grpc.IngestServiceServicer):
         fact, token = await self._publish_one(request.event, stream_pb2.FACT_KIND_EVENT, context, "event.properties")
         return contract.PublishEventResponse(
             event_id=fact.event.event_id, outcome=_outcome(fact), consistency_token=token
+        )
+
+    async def PublishEach(self, request: contract.PublishEachRequest, context: Context) -> contract.PublishEachResponse:
+        """Publishes several events, each as PublishEvent does."""
+        now_us = self._clock.now_us()
+        violations = _field_violations(request, "requests")
+        events = [each.event for each in request.requests]
+        for index, event in enumerate(events):
+            if index not in violations and (found := event_violations(event, now_us)):
+                violations[index] = _inside("event", found)
+        facts = identify(_good(events, violations), now_us, None)
+        answers = await self._publisher.publish_each(caller().tenant_id, facts, stream_pb2.FACT_KIND_EVENT, now_us)
+        refused: dict[int, CallerError] = {index: InvalidRequest(found) for index, found in violations.items()}
+        published: dict[int, contract.PublishEventResponse] = {}
+        for fact, answer in zip(facts, answers, strict=True):
+            if isinstance(answer, CallerError):
+                refused[fact.index] = answer
+            else:
+                published[fact.index] = contract.PublishEventResponse(
+                    event_id=fact.event.event_id, outcome=_outcome(fact), consistency_token=encode_positions(answer)
+                )
+        return contract.PublishEachResponse(
+            results=[
+                contract.PublishEachResult(refused=status_message(refused[index]))
+                if index in refused
+                else contract.PublishEachResult(published=published[index])
+                for index in range(len(events))
+            ]
         )
 
     async def UpsertLead(self, request: contract.UpsertLeadRequest, context: Context) -> contract.UpsertLeadResponse:
@@ -156,8 +185,7 @@ class IngestService(ingest_service_pb2_grpc.IngestServiceServicer):
         """Publishes one fact, whose properties are the request's field of that name. Raises InvalidRequest."""
         now_us = self._clock.now_us()
         if violations := event_violations(event, now_us, properties_field.rpartition(".")[2]):
-            prefix = properties_field.rpartition(".")[0]
-            raise InvalidRequest([FieldViolation(_join(prefix, each.field), each.description) for each in violations])
+            raise InvalidRequest(_inside(properties_field.rpartition(".")[0], violations))
         (fact,) = identify([(0, event)], now_us, idempotency_key(context.invocation_metadata()))
         return fact, await self._publish([fact], kind, now_us)
 
@@ -240,6 +268,11 @@ def _outcome(fact: Fact) -> contract.Outcome.ValueType:
 
 def _translate(violations: Iterable[FieldViolation]) -> list[contract.Violation]:
     return [contract.Violation(field=each.field, description=each.description) for each in violations]
+
+
+def _inside(prefix: str, violations: Iterable[FieldViolation]) -> list[FieldViolation]:
+    """Violations of a message that is in a field."""
+    return [FieldViolation(_join(prefix, each.field), each.description) for each in violations]
 
 
 def _join(prefix: str, field: str) -> str:

@@ -33,14 +33,15 @@ logger = logging.getLogger(__name__)
 def to_status(error: BaseException) -> grpc.Status:
     """The status that a caller sees for `error`. What is not meant for callers is logged under a number and hidden."""
     if isinstance(error, errors.CallerError):
-        return rpc_status.to_status(_status(error))
+        return rpc_status.to_status(status_message(error))
     incident = uuid.uuid4().hex[:12]
     logger.error("incident %s", incident, exc_info=error)
     internal = errors.CallerError(f"internal error; the log has it as incident {incident}", reason="INTERNAL")
-    return rpc_status.to_status(_status(internal))
+    return rpc_status.to_status(status_message(internal))
 
 
-def _status(error: errors.CallerError) -> status_pb2.Status:
+def status_message(error: errors.CallerError) -> status_pb2.Status:
+    """The same as a message, for an answer that has several."""
     status = status_pb2.Status(code=CODES.get(type(error), code_pb2.INTERNAL), message=error.message)
     _add(status.details.add(), error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN))
     if isinstance(error, errors.InvalidRequest):

@@ -23,10 +23,14 @@ def event(event_id: str = "", lead_id: str = "ada", **fields: Any) -> event_pb2.
     return event_pb2.Event(**{"event_id": event_id, "lead_id": lead_id, "type": "page_view", **fields})
 
 
-def details_of(error: aio.AioRpcError, kind: type[Any]) -> Any:
+def status_of(error: aio.AioRpcError) -> Any:
     status = rpc_status.from_call(error)  # type: ignore[arg-type]  # It has what a call has.
     assert status is not None
-    for packed in status.details:
+    return status
+
+
+def details_of(error: aio.AioRpcError, kind: type[Any]) -> Any:
+    for packed in status_of(error).details:
         detail = kind()
         if packed.Unpack(detail):
             return detail
@@ -69,6 +73,34 @@ async def test_each_event_of_a_batch_is_answered_and_bad_ones_do_not_hold_up_the
     assert (answer.accepted, answer.duplicates, answer.rejected) == (2, 1, 2)
     assert [each.field for each in answer.results[1].violations] == ["lead_id"]
     assert [each.field for each in answer.results[4].violations] == ["type"]
+
+
+async def test_events_of_several_callers_are_answered_and_recognised_one_by_one(suite: Suite) -> None:
+    def each(*events: event_pb2.Event) -> contract.PublishEachRequest:
+        return contract.PublishEachRequest(requests=[contract.PublishEventRequest(event=event) for event in events])
+
+    late = event("e4")
+    late.occurred_at.seconds = 4_000_000_000
+    sent = [event("e1"), event("e2", lead_id="", type="!"), event("e3"), late, event(), event("e1")]
+    answer = await suite.ingest.PublishEach(each(*sent))
+    kinds = [result.WhichOneof("result") for result in answer.results]
+    assert kinds == ["published", "refused", "published", "refused", "published", "published"]
+    for index in (1, 3):
+        with pytest.raises(aio.AioRpcError) as caught:
+            await suite.ingest.PublishEvent(contract.PublishEventRequest(event=sent[index]))
+        alone = status_of(caught.value)
+        assert answer.results[index].refused == alone, "each is refused as it is when it comes alone"
+    published = [answer.results[index].published for index in (0, 2, 4, 5)]
+    accepted, duplicate = contract.OUTCOME_ACCEPTED, contract.OUTCOME_DUPLICATE
+    assert [each.outcome for each in published] == [accepted, accepted, accepted, duplicate]
+    assert published[2].event_id and published[3].consistency_token == published[0].consistency_token
+    assert all(len(decode_positions(each.consistency_token)) == 1 for each in published)
+    again = await suite.ingest.PublishEvent(contract.PublishEventRequest(event=sent[2]))
+    assert again == contract.PublishEventResponse(
+        event_id="e3", outcome=duplicate, consistency_token=published[1].consistency_token
+    )
+    answer = await suite.ingest.PublishEach(each(event("e9"), event("e3")))
+    assert [result.published.outcome for result in answer.results] == [accepted, duplicate]
 
 
 async def test_each_profile_of_a_batch_is_answered_and_bad_ones_do_not_hold_up_the_others(suite: Suite) -> None:
@@ -146,6 +178,39 @@ async def test_a_full_stream_refuses_with_a_retry_delay_and_accepts_nothing(sett
         assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
         assert details_of(caught.value, error_details_pb2.RetryInfo).retry_delay.seconds > 0
         assert details_of(caught.value, error_details_pb2.ErrorInfo).reason == "STREAM_FULL"
+
+
+async def test_what_the_stream_takes_of_several_callers_stands_and_the_rest_is_told_when_to_come_back(
+    settings: Settings,
+) -> None:
+    async with Suite(replace(settings, stream_bytes_max=64 * 1024)) as suite:
+        await suite.start("ingest")
+        request = contract.PublishEachRequest()
+        for number in range(10):
+            event_of = request.requests.add(event=event(f"e{number}")).event
+            event_of.properties.update({"text": "x" * 20_000})
+        results = (await suite.ingest.PublishEach(request)).results
+        taken = [result.HasField("published") for result in results]
+        assert taken[0] and not taken[-1] and taken == sorted(taken, reverse=True)
+        with pytest.raises(aio.AioRpcError) as caught:
+            await suite.ingest.PublishEvent(request.requests[-1])
+        assert results[-1].refused == status_of(caught.value)
+
+
+async def test_without_a_stream_each_of_several_callers_hears_that_it_is_away(
+    suite: Suite, nats_server: NatsServer
+) -> None:
+    request = contract.PublishEachRequest(requests=[contract.PublishEventRequest(event=event(id)) for id in ("a", "b")])
+    await suite.ingest.PublishEach(request)
+    await nats_server.kill()
+    results = (await suite.ingest.PublishEach(request, timeout=20)).results
+    assert [result.refused.code for result in results] == [grpc.StatusCode.UNAVAILABLE.value[0]] * 2
+    await nats_server.start()
+    while True:
+        results = (await suite.ingest.PublishEach(request, timeout=20)).results
+        if all(result.HasField("published") for result in results):
+            break
+    assert [result.published.event_id for result in results] == ["a", "b"]
 
 
 async def test_without_a_stream_the_answer_is_unavailable_in_bounded_time_and_a_retry_counts_once(

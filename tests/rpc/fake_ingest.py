@@ -82,6 +82,7 @@ class FakeIngest(ingest_service_pb2_grpc.IngestServiceServicer):
     async def PublishEvent(self, request: Any, context: Context) -> Any:
         await context.abort(grpc.StatusCode.UNIMPLEMENTED)
 
+    PublishEach = PublishEvent
     PublishEvents = PublishEvent
     UpsertLead = PublishEvent
     UpsertLeads = PublishEvent

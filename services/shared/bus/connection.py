@@ -22,7 +22,7 @@ from services.shared.bus.publishing import Publishing
 from services.shared.bus.reader import FETCH_MESSAGES_MAX, REQUEST_TIMEOUT_S, Reader
 from services.shared.bus.streams import prepare_streams
 from services.shared.clock import to_us
-from services.shared.errors import SettingError, Unavailable
+from services.shared.errors import RetriableError, SettingError, Unavailable
 from services.shared.settings import Settings
 
 PROGRESS = "leadscore.progress"
@@ -70,18 +70,28 @@ class Bus:
         """Publishes messages, each (partition, tenant, payload, message id), in this order, and waits until all are
         on disk. Raises StreamFull, or Unavailable if one went unanswered: then any of them may have been stored.
         """
-        return await self._publish_all(
-            [(f"leadscore.events.{partition}.{tenant}", payload, id) for partition, tenant, payload, id in batches],
-            EVENTS,
-        )
+        return _all_stored(await self._publish_all(_as_messages(batches), EVENTS))
+
+    async def publish_each(self, batches: Sequence[tuple[int, str, bytes, str]]) -> list[Published | RetriableError]:
+        """Publishes messages as `publish_facts` does, but answers for each by itself: where it is on disk, or the error
+        that it has met.
+        """
+        try:
+            return await self._publish_all(_as_messages(batches), EVENTS)
+        except Unavailable as error:
+            return [error] * len(batches)
 
     async def announce(self, announcements: Sequence[tuple[str, bytes, str]]) -> None:
         """Publishes score changes, each (tenant, payload, message id), in this order; waits until all are stored."""
-        await self._publish_all(
-            [(f"leadscore.scores.{tenant}", payload, id) for tenant, payload, id in announcements], SCORES
+        _all_stored(
+            await self._publish_all(
+                [(f"leadscore.scores.{tenant}", payload, id) for tenant, payload, id in announcements], SCORES
+            )
         )
 
-    async def _publish_all(self, messages: Sequence[tuple[str, bytes, str]], stream: str) -> list[Published]:
+    async def _publish_all(
+        self, messages: Sequence[tuple[str, bytes, str]], stream: str
+    ) -> list[Published | RetriableError]:
         try:
             async with asyncio.timeout(PUBLISH_TIMEOUT_S):
                 return await self._publishing.publish(messages, stream)
@@ -193,6 +203,20 @@ class Bus:
     async def open(self) -> None:
         """Begins to listen for answers."""
         await self._publishing.open()
+
+
+def _as_messages(batches: Sequence[tuple[int, str, bytes, str]]) -> list[tuple[str, bytes, str]]:
+    return [(f"leadscore.events.{partition}.{tenant}", payload, id) for partition, tenant, payload, id in batches]
+
+
+def _all_stored(answers: Sequence[Published | RetriableError]) -> list[Published]:
+    """The places of messages. Raises the first error among them."""
+    stored = []
+    for answer in answers:
+        if isinstance(answer, RetriableError):
+            raise answer
+        stored.append(answer)
+    return stored
 
 
 @asynccontextmanager

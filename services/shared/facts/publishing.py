@@ -10,6 +10,7 @@ from leadscore.stream.v1 import stream_pb2
 
 from services.shared.bus import Bus
 from services.shared.clock import US_PER_S
+from services.shared.errors import RetriableError
 from services.shared.facts.identity import content_digest, fold_type, made_event_id, message_id, partition_of
 
 MESSAGE_BYTES_MAX = 512 * 1024
@@ -82,6 +83,27 @@ class Publisher:
                     for fact in message.facts:
                         fact.duplicate = True
         return positions
+
+    async def publish_each(
+        self, tenant_id: str, facts: Sequence[Fact], kind: stream_pb2.FactKind.ValueType, now_us: int
+    ) -> list[dict[int, int] | RetriableError]:
+        """Publishes each fact as a message of its own, by which it is known when it is sent again with whatever others.
+        Answers each by itself, with the position to wait for or the error that it has met.
+        """
+        messages = [
+            Message(partition_of(tenant_id, fact.event.lead_id, self._bus.partitions), [fact]) for fact in facts
+        ]
+        acknowledged = await self._bus.publish_each(
+            [self._encode(tenant_id, message, kind, now_us, "") for message in messages]
+        )
+        answers: list[dict[int, int] | RetriableError] = []
+        for fact, message, published in zip(facts, messages, acknowledged, strict=True):
+            if isinstance(published, RetriableError):
+                answers.append(published)
+            else:
+                fact.duplicate = published.duplicate
+                answers.append({message.partition: published.sequence})
+        return answers
 
     async def publish_report(self, tenant_id: str, batch: stream_pb2.FactBatch) -> dict[int, int]:
         """Publishes a report of an import, in the line that its id chooses."""
