@@ -9,6 +9,8 @@ from gateway.routes import SERVICES
 from services.shared.server import KEEPALIVE_MS, MESSAGE_BYTES_MAX
 from services.shared.settings import Settings
 
+CALL_DEADLINE_S = 30.0
+"""How long a service may take to answer."""
 RECONNECT_MS_MAX = 1_000
 """A service that was restarted is reached again within a second."""
 OPTIONS = (

@@ -28,6 +28,7 @@ STATUSES = {
     grpc.StatusCode.DEADLINE_EXCEEDED: HTTPStatus.GATEWAY_TIMEOUT,
 }
 """From gRPC codes to HTTP; any other is the suite's own fault."""
+CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 REASONS = {
     HTTPStatus.BAD_REQUEST: "INVALID_REQUEST",
@@ -98,26 +99,43 @@ def of_request(error: InvalidRequest) -> Problem:
 
 def of_call(error: aio.AioRpcError, request: Descriptor | None = None, body: str = "*") -> Problem:
     """The problem for a call that failed. Fields are named as in the JSON of `request`, of which `body` was sent."""
-    status = STATUSES.get(error.code(), HTTPStatus.INTERNAL_SERVER_ERROR)
-    details = _details(error)
+    status = _status_of(error)
+    if status.details:
+        return of_status(status, request, body)
+    # Not from a handler of ours: the call did not get there, or did not come back.
+    logger.warning("a call failed: %s: %s", error.code().name, error.details())
+    return _problem(error.code(), _unreached(error))
+
+
+def of_status(status: status_pb2.Status, request: Descriptor | None = None, body: str = "*") -> Problem:
+    """The same for a status of ours."""
     info, bad_request, retry = (
-        _first(details, kind)
+        _first(status, kind)
         for kind in (error_details_pb2.ErrorInfo, error_details_pb2.BadRequest, error_details_pb2.RetryInfo)
     )
-    headers = {}
-    if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
-        headers["retry-after"] = str(max(1, retry.retry_delay.seconds) if retry else RETRY_AFTER_S)
-    if status == HTTPStatus.UNAUTHORIZED:
-        headers["www-authenticate"] = "Bearer"
-    if info is None:  # Not from a handler of ours: the call did not get there, or did not come back.
-        logger.warning("a call failed: %s: %s", error.code().name, error.details())
-        return Problem(status, _unreached(error), headers=headers)
     violations = [
         FieldViolation(_json_path(each.field, request, body), each.description)
         for each in (bad_request.field_violations if bad_request else ())
     ]
-    detail = "; ".join(str(each) for each in violations[:3]) or error.details() or ""
-    return Problem(status, detail, reason=info.reason, violations=violations, headers=headers)
+    detail = "; ".join(str(each) for each in violations[:3]) or status.message
+    retry_after_s = max(1, retry.retry_delay.seconds) if retry else RETRY_AFTER_S
+    return _problem(CODES[status.code], detail, info.reason if info else "", violations, retry_after_s)
+
+
+def _problem(
+    code: grpc.StatusCode,
+    detail: str,
+    reason: str = "",
+    violations: list[FieldViolation] | None = None,
+    retry_after_s: int = RETRY_AFTER_S,
+) -> Problem:
+    status = STATUSES.get(code, HTTPStatus.INTERNAL_SERVER_ERROR)
+    headers = {}
+    if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
+        headers["retry-after"] = str(retry_after_s)
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers["www-authenticate"] = "Bearer"
+    return Problem(status, detail, reason=reason, violations=violations, headers=headers)
 
 
 def _unreached(error: aio.AioRpcError) -> str:
@@ -130,7 +148,8 @@ def _unreached(error: aio.AioRpcError) -> str:
     return "internal error"
 
 
-def _details(error: aio.AioRpcError) -> status_pb2.Status:
+def _status_of(error: aio.AioRpcError) -> status_pb2.Status:
+    """The status with its details; empty if no handler of ours sent it."""
     status = status_pb2.Status()
     for key, value in error.trailing_metadata() or ():
         if key == DETAILS_KEY and isinstance(value, bytes):

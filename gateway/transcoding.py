@@ -6,25 +6,25 @@ from http import HTTPStatus
 
 from google.protobuf.message import Message
 from grpc import aio
+from leadscore.ingest.v1.ingest_service_pb2 import PublishEventRequest
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.bodies import read_body
-from gateway.channels import Channels, Metadata
+from gateway.channels import CALL_DEADLINE_S, Channels, Metadata
+from gateway.gathering import Gathering, Refused
 from gateway.guard import Guard
 from gateway.json_reading import read_into
 from gateway.json_text import parse_json
 from gateway.json_writing import to_json
 from gateway.parameters import read_parameters, read_variables
 from gateway.paths import UndecodablePath, split_path
-from gateway.problems import Problem, of_call, of_request
+from gateway.problems import Problem, of_call, of_request, of_status
 from gateway.routes import Route
 from gateway.sse import RESUME_PARAMETERS, EventStreams
 from services.shared.errors import InvalidRequest
 from services.shared.server import MESSAGE_BYTES_MAX
 
-CALL_DEADLINE_S = 30.0
-"""How long a service may take to answer."""
 QUICK_BYTES_MAX = 64 * 1024
 """A larger body is read beside the event loop, so that nobody else's events wait for it."""
 
@@ -37,6 +37,7 @@ class Transcoder:
         self._channels = channels
         self._guard = guard
         self._streams = streams
+        self._gathering = Gathering(channels["ingest"])
 
     async def handle(self, request: Request) -> Response:
         """Answers a request; errors as problems."""
@@ -55,16 +56,20 @@ class Transcoder:
             return of_request(error).response
 
     async def _call(self, route: Route, message: Message, metadata: Metadata) -> Message:
-        call = self._channels[route.service].unary_unary(
-            route.rpc,
-            request_serializer=route.request_type.SerializeToString,
-            response_deserializer=route.response_type.FromString,
-        )
         try:
+            if isinstance(message, PublishEventRequest):
+                return await self._gathering.publish(message, metadata)
+            call = self._channels[route.service].unary_unary(
+                route.rpc,
+                request_serializer=route.request_type.SerializeToString,
+                response_deserializer=route.response_type.FromString,
+            )
             answer: Message = await call(message, timeout=CALL_DEADLINE_S, metadata=metadata)
             return answer
         except aio.AioRpcError as error:
             raise of_call(error, route.method.input_type, route.body) from error
+        except Refused as error:
+            raise of_status(error.status, route.method.input_type, route.body) from error
 
     def _find(self, request: Request) -> tuple[Route, dict[str, str]]:
         sent = split_path(request.scope.get("raw_path") or request.scope["path"].encode())

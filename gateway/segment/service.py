@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route as Path
 
 from gateway.bodies import read_body
-from gateway.channels import Metadata
+from gateway.channels import CALL_DEADLINE_S, Metadata
 from gateway.guard import Guard
 from gateway.problems import Problem, of_call, of_request
 from gateway.segment.answers import Results, answer, refused_by_ingest
@@ -23,7 +23,7 @@ from gateway.segment.facts import KINDS, CallReader, Facts, Source
 from gateway.segment.keys import authorization_of
 from gateway.segment.mapping import SegmentMapping
 from gateway.segment.origins import Origins
-from gateway.transcoding import CALL_DEADLINE_S, QUICK_BYTES_MAX
+from gateway.transcoding import QUICK_BYTES_MAX
 from services.shared.clock import Clock
 from services.shared.credentials import AUTHORIZATION, TENANT
 from services.shared.errors import InvalidRequest

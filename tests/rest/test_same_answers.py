@@ -32,8 +32,9 @@ from tests.rest.whole import DEADLINE_S, METHODS, Whole, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-WITHOUT_REST = {"StreamEvents", "ReportImport", "Export"}
-"""A stream of requests, and what reads files for a user; exports have paths of their own, below."""
+WITHOUT_REST = {"PublishEach", "StreamEvents", "ReportImport", "Export"}
+"""What gathers others' requests, a stream of them, and what reads files for a user; exports have paths of their own,
+below."""
 BINDINGS = {name: binding for name, (_, method) in METHODS.items() if (binding := binding_of(method)) is not None}
 STREAMS = [name for name in BINDINGS if METHODS[name][1].server_streaming]
 CALLS = [name for name in BINDINGS if name not in STREAMS]
@@ -68,6 +69,22 @@ async def test_every_rpc_with_a_rest_path_is_compared_here() -> None:
     assert sorted(set(BINDINGS) - set(CASES)) == [], "new RPCs need an entry in tests/rest/cases.py"
     assert sorted(set(CASES) - set(BINDINGS)) == []
     assert set(METHODS) - set(BINDINGS) == WITHOUT_REST
+
+
+async def test_events_that_come_at_the_same_time_are_answered_as_those_that_come_alone(
+    whole: Whole, client: httpx.AsyncClient
+) -> None:
+    events = [
+        {"eventId": f"same-{number}", "leadId": "" if number % 7 == 3 else f"l{number % 5}", "type": "page_view"}
+        for number in range(60)
+    ]
+    together = await asyncio.gather(*(client.post("/v1/events", json=event) for event in events))
+    alone = [await client.post("/v1/events", json=event) for event in events]
+    for event, first, again in zip(events, together, alone, strict=True):
+        assert first.status_code == again.status_code == (200 if event["leadId"] else 400)
+        known = again.json() if again.status_code == 400 else {**again.json(), "outcome": "ACCEPTED"}
+        assert first.json() == known
+        assert again.status_code == 400 or again.json()["outcome"] == "DUPLICATE"
 
 
 @pytest.mark.parametrize("name", CALLS)

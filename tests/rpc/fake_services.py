@@ -47,7 +47,7 @@ class FakeServices:
         self.deadline_s: float | None = None
         self.answers: dict[str, Any] = {}
         """A message, or an exception: a CallerError, a grpc.StatusCode as services or libraries would end with; or a
-        list of them, one for each call, of which the last goes on."""
+        list of them, one for each call, of which the last goes on; or what is called with the request and awaited."""
         self.updates: asyncio.Queue[Any] = asyncio.Queue()
         """What a stream answers, message by message; an exception or a code ends it, as does END."""
         self.watch_left = asyncio.Event()
@@ -76,6 +76,8 @@ class FakeServices:
             planned = self.answers.get(method.name, empty)
             if isinstance(planned, list):
                 planned = planned.pop(0) if len(planned) > 1 else planned[0]
+            if callable(planned):
+                planned = await planned(request)
             return await _or_end(planned, context)
 
         async def watch(request: Any, context: Any) -> AsyncIterator[Any]:

@@ -19,9 +19,9 @@ from leadscore.ingest.v1 import ingest_service_pb2 as ingest
 from leadscore.query.v1 import query_service_pb2 as query
 
 from gateway.bodies import BODY_BYTES_MAX
+from gateway.channels import CALL_DEADLINE_S
 from gateway.connections import HEAD_BYTES_MAX
 from gateway.serving import listen
-from gateway.transcoding import CALL_DEADLINE_S
 from services.shared.errors import (
     FieldViolation,
     InvalidRequest,
