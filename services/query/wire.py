@@ -6,17 +6,10 @@ from typing import Any
 
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct
-from google.protobuf.timestamp_pb2 import Timestamp
 
-from services.shared.clock import EPOCH, US_PER_S, to_us
+from services.shared.clock import EPOCH
 
 S_PER_DAY = 86_400
-
-
-def to_timestamp(moment: datetime) -> Timestamp:
-    """An aware datetime as a Timestamp, exact."""
-    seconds, microseconds = divmod(to_us(moment), US_PER_S)
-    return Timestamp(seconds=seconds, nanos=microseconds * 1_000)
 
 
 def fill_struct(struct: Struct, values: Mapping[str, Any]) -> None:
@@ -36,6 +29,6 @@ def set_times(message: Message, **moments: datetime | None) -> None:
     """Sets the Timestamp fields named, but for those without a time."""
     for name, moment in moments.items():
         if moment is not None:
-            # Where it stands: a Timestamp made first takes twice as long.
+            # Where it stands: one that is made first takes twice as long.
             since, stamp = moment - EPOCH, getattr(message, name)
             stamp.seconds, stamp.nanos = since.days * S_PER_DAY + since.seconds, since.microseconds * 1_000

@@ -8,7 +8,7 @@ from services.query.analytics.periods import SYSTEM_CLOCK, Period, period_of
 from services.query.analytics.sums import COUNT, Kind, about, whole, within
 from services.query.reading import read
 from services.query.statements import Statement
-from services.query.wire import to_timestamp
+from services.query.wire import set_times
 from services.shared.clock import Clock
 from services.shared.errors import FieldViolation, InvalidRequest
 from services.shared.facts.identity import fold_type
@@ -44,9 +44,10 @@ async def get_activity(
     types = sorted({fold_type(each) for each in request.types})
     steps = STEPS[_kind(request.step, period), bool(types)]
     rows = await read(engine, steps, types=types, **about(tenant_id, period))
-    points = [contract.ActivityPoint(at=to_timestamp(row.at), type=row.name, events=row.events) for row in rows]
-    answer = contract.GetActivityResponse(points=points[:POINTS_MAX])
-    if len(points) > POINTS_MAX or answer.ByteSize() > PAGE_BYTES_MAX:
+    answer = contract.GetActivityResponse()
+    for at, name, events in rows[:POINTS_MAX]:
+        set_times(answer.points.add(type=name, events=events), at=at)
+    if len(rows) > POINTS_MAX or answer.ByteSize() > PAGE_BYTES_MAX:
         description = f"give more than fits one answer, {POINTS_MAX} points; name fewer, or ask for a shorter period"
         raise InvalidRequest([FieldViolation("types", description)])
     return answer
@@ -56,9 +57,10 @@ async def get_active_leads(
     engine: AsyncEngine, tenant_id: str, request: contract.GetActiveLeadsRequest, clock: Clock = SYSTEM_CLOCK
 ) -> contract.GetActiveLeadsResponse:
     """How many leads had an event, by day. Raises InvalidRequest for a period that cannot be."""
-    rows = await read(engine, DAYS, **about(tenant_id, period_of(request, clock)))
-    points = [contract.ActiveLeadsPoint(at=to_timestamp(row.at), leads=row.leads) for row in rows]
-    return contract.GetActiveLeadsResponse(points=points)
+    answer = contract.GetActiveLeadsResponse()
+    for at, leads in await read(engine, DAYS, **about(tenant_id, period_of(request, clock))):
+        set_times(answer.points.add(leads=leads), at=at)
+    return answer
 
 
 def _kind(step: contract.TimeStep.ValueType, period: Period) -> Kind:

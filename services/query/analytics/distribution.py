@@ -5,10 +5,10 @@ however long there have been leads.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from leadscore.query.v1 import analytics_pb2 as contract
 from sqlalchemy import (
@@ -43,7 +43,7 @@ from services.query.analytics.sums import (
 )
 from services.query.reading import read
 from services.query.statements import Statement
-from services.query.wire import to_timestamp
+from services.query.wire import set_times
 from services.shared.clock import Clock
 from services.shared.errors import FieldViolation, InvalidRequest
 from services.shared.schema import ROLLUPS, SCORE_COUNTS
@@ -55,16 +55,14 @@ STEPS_MAX = 100_000
 BUCKETS_KEPT_MAX = 20
 """Widths whose statement is kept: a dashboard has one or two."""
 
+PARTS = "scores", "grades", "moved", "regraded"
+
 Name = TypeVar("Name", int, str)
 NO_DAY = cast(null(), DateTime(timezone=True))
 
 
-class Change(NamedTuple, Generic[Name]):
-    """How the number of leads with a score or a grade has changed on a day."""
-
-    day: datetime
-    step: Name
-    leads: int
+Change = tuple[datetime, Name, int]
+"""By how much the number of leads with a score or a grade has changed on a day."""
 
 
 async def get_distribution(
@@ -76,32 +74,32 @@ async def get_distribution(
     if bucket % SCORE_STEP:
         raise InvalidRequest([FieldViolation("bucket_points", f"must be a multiple of {SCORE_STEP}")])
     rows = await read(engine, _statement(bucket), **about(tenant_id, period))
-    scores = {int(row.step): row.leads for row in rows if row.part == "scores"}
-    grades = {row.step: row.leads for row in rows if row.part == "grades"}
-    moved = [Change(row.day, int(row.step), row.leads) for row in rows if row.part == "moved"]
-    regraded = [Change(row.day, row.step, row.leads) for row in rows if row.part == "regraded"]
+    parts: dict[str, list[Any]] = {name: [] for name in PARTS}
+    for part, day, step, leads, points in rows:
+        parts[part].append((day, step, leads, points))
+    scores = {int(step): leads for _, step, leads, _ in parts["scores"]}
+    grades = {step: leads for _, step, leads, _ in parts["grades"]}
+    moved = [(day, int(step), leads) for day, step, leads, _ in parts["moved"]]
+    regraded = [(day, step, leads) for day, step, leads, _ in parts["regraded"]]
     score_days, grade_days = ends_of_days(scores, moved, period), ends_of_days(grades, regraded, period)
     leads = sum(scores.values())
-    return contract.GetDistributionResponse(
-        scores=_steps(scores),
-        grades=_shares(grades),
-        days=_days(period, score_days, grade_days),
-        leads=leads,
-        average_score=average(sum(row.points for row in rows if row.part == "scores"), leads),
-    )
+    answer = contract.GetDistributionResponse(leads=leads)
+    answer.average_score = average(sum(points for *_, points in parts["scores"]), leads)
+    _add(answer, sorted(scores.items()), sorted(grades.items()))
+    for day, steps, shares in reversed(list(zip(reversed(period), score_days, grade_days, strict=True))):
+        of_day = answer.days.add()
+        set_times(of_day, day=start_of(day))
+        _add(of_day, steps.items(), shares.items())
+    return answer
 
 
 @lru_cache(BUCKETS_KEPT_MAX)
 def _statement(bucket: int) -> Statement:
     """Leads by score and by grade, as they are and how that has changed."""
     score = cast(ROLLUPS.c.name, Integer)
-    parts = {
-        "scores": _scores(bucket),
-        "grades": _grades(),
-        "moved": _changes(Kind.SCORES_BY_DAY, cast(score - score % bucket, Text)),
-        "regraded": _changes(Kind.GRADES_BY_DAY, ROLLUPS.c.name),
-    }
-    return Statement(in_one(parts))
+    moved = _changes(Kind.SCORES_BY_DAY, cast(score - score % bucket, Text))
+    parts = _scores(bucket), _grades(), moved, _changes(Kind.GRADES_BY_DAY, ROLLUPS.c.name)
+    return Statement(in_one(dict(zip(PARTS, parts, strict=True))))
 
 
 def _scores(bucket: int) -> Select[Any]:
@@ -136,12 +134,12 @@ def ends_of_days(now: Mapping[Name, int], changes: Iterable[Change[Name]], perio
     """
     standing: Counter[Name] = Counter(now)
     days: list[dict[Name, int]] = []
-    size, left = 0, sorted(changes, key=lambda change: change.day)
+    size, left = 0, sorted(changes)
     for day in reversed(period):
         start = start_of(day)
-        while left and left[-1].day > start:
-            change = left.pop()
-            standing[change.step] -= change.leads
+        while left and left[-1][0] > start:
+            _, step, leads = left.pop()
+            standing[step] -= leads
         days.append({name: standing[name] for name in sorted(standing) if standing[name]})
         size += len(days[-1])
         if size > STEPS_MAX:
@@ -150,19 +148,13 @@ def ends_of_days(now: Mapping[Name, int], changes: Iterable[Change[Name]], perio
     return days
 
 
-def _days(
-    period: Period, scores: Sequence[dict[int, int]], grades: Sequence[dict[str, int]]
-) -> list[contract.DistributionOfDay]:
-    days = zip(reversed(period), scores, grades, strict=True)
-    return [
-        contract.DistributionOfDay(day=to_timestamp(start_of(day)), scores=_steps(steps), grades=_shares(shares))
-        for day, steps, shares in days
-    ][::-1]
-
-
-def _steps(leads: Mapping[int, int]) -> list[contract.ScoreStep]:
-    return [contract.ScoreStep(from_score=score, leads=leads[score]) for score in sorted(leads)]
-
-
-def _shares(leads: Mapping[str, int]) -> list[contract.GradeShare]:
-    return [contract.GradeShare(grade=grade, leads=leads[grade]) for grade in sorted(leads)]
+def _add(
+    distribution: contract.GetDistributionResponse | contract.DistributionOfDay,
+    scores: Iterable[tuple[int, int]],
+    grades: Iterable[tuple[str, int]],
+) -> None:
+    add_step, add_share = distribution.scores.add, distribution.grades.add
+    for score, leads in scores:
+        add_step(from_score=score, leads=leads)
+    for grade, leads in grades:
+        add_share(grade=grade, leads=leads)
