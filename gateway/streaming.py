@@ -1,7 +1,7 @@
 """A service's stream as the gateway passes it on: opened, read message by message, each made JSON once for all."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
@@ -51,15 +51,20 @@ class Upstream:
 
     async def messages(self) -> AsyncIterator[Told]:
         """The messages, until the service ends the stream. Raises Problem if it fails or falls silent."""
-        reading: asyncio.Future[Any] = self._first
         try:
-            while (raw := await asyncio.wait_for(reading, SILENCE_MAX_S)) is not aio.EOF:
+            raw = await self._read(self._first)
+            while raw is not aio.EOF:
                 yield read_message(raw, self._route)
-                reading = self._call.read()
+                raw = await self._read(self._call.read())
         except TimeoutError:
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "the service has been silent; watch again") from None
         except aio.AioRpcError as error:
             raise of_call(error, self._route.method.input_type) from error
+
+    async def _read(self, reading: Awaitable[Any]) -> Any:
+        # Not with wait_for, which makes a task for each message.
+        async with asyncio.timeout(SILENCE_MAX_S):
+            return await reading
 
     async def close(self) -> None:
         """Lets the service know that nobody listens any more."""

@@ -34,6 +34,11 @@ class Transcoder:
 
     def __init__(self, routes: Sequence[Route], channels: Channels, guard: Guard, streams: EventStreams) -> None:
         self._routes = routes
+        self._by_path: dict[bytes, list[Route]] = {}
+        """Routes without variables, by their paths: no other template may go before them."""
+        for route in routes:
+            if not route.template.variables:
+                self._by_path.setdefault(route.template.text.encode(), []).append(route)
         self._channels = channels
         self._guard = guard
         self._streams = streams
@@ -72,14 +77,7 @@ class Transcoder:
             raise of_status(error.status, route.method.input_type, route.body) from error
 
     def _find(self, request: Request) -> tuple[Route, dict[str, str]]:
-        sent = split_path(request.scope.get("raw_path") or request.scope["path"].encode())
-        try:
-            matched = [(route, route.template.match(sent)) for route in self._routes]
-        except UndecodablePath as error:
-            raise Problem(HTTPStatus.BAD_REQUEST, str(error)) from None
-        fitting = [(route, variables) for route, variables in matched if variables is not None]
-        # What is said in so many words decides, whatever the method: `7:cancel` is no operation's id.
-        fitting = [each for each in fitting if each[0].template.precedence == fitting[0][0].template.precedence]
+        fitting = self._fitting(request.scope.get("raw_path") or request.scope["path"].encode())
         for route, variables in fitting:
             if request.method == route.verb or (
                 request.method == "HEAD" and route.verb == "GET" and not route.is_stream
@@ -90,6 +88,18 @@ class Transcoder:
         allowed = ", ".join(sorted({route.verb for route, _ in fitting}))
         detail = f"{request.method} is not for this path; {allowed} is"
         raise Problem(HTTPStatus.METHOD_NOT_ALLOWED, detail, headers={"allow": allowed})
+
+    def _fitting(self, path: bytes) -> list[tuple[Route, dict[str, str]]]:
+        if plain := self._by_path.get(path):
+            return [(route, {}) for route in plain]
+        sent = split_path(path)
+        try:
+            matched = [(route, route.template.match(sent)) for route in self._routes]
+        except UndecodablePath as error:
+            raise Problem(HTTPStatus.BAD_REQUEST, str(error)) from None
+        fitting = [(route, variables) for route, variables in matched if variables is not None]
+        # What is said in so many words decides, whatever the method: `7:cancel` is no operation's id.
+        return [each for each in fitting if each[0].template.precedence == fitting[0][0].template.precedence]
 
 
 async def build(route: Route, variables: dict[str, str], request: Request) -> Message:
