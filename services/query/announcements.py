@@ -16,7 +16,17 @@ from services.shared.bus import StreamMessage
 class Change:
     """One change of a lead's score."""
 
-    __slots__ = ("_message", "behind", "lead_id", "place", "previous_grade", "previous_score", "update", "version")
+    __slots__ = (
+        "_message",
+        "behind",
+        "erases",
+        "lead_id",
+        "place",
+        "previous_grade",
+        "previous_score",
+        "update",
+        "version",
+    )
 
     def __init__(self, update: score_pb2.ScoreUpdate, place: Place, behind: Place) -> None:
         """`behind` is the place at which reading goes on after this change."""
@@ -25,6 +35,8 @@ class Change:
         self.previous_score = update.previous_score
         self.previous_grade = update.previous_grade
         self.version = update.version
+        self.erases = update.cause == score_pb2.CAUSE_ERASURE
+        """Whether the lead is gone."""
         self.update = update
         self.place = place
         self.behind = behind
@@ -39,11 +51,6 @@ class Change:
     def regrades(self) -> bool:
         """Whether the grade changed."""
         return bool(self.update.grade != self.previous_grade)
-
-    @property
-    def erases(self) -> bool:
-        """Whether the lead is gone."""
-        return bool(self.update.cause == score_pb2.CAUSE_ERASURE)
 
     @property
     def crosses(self) -> bool:

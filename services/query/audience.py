@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import TypeVar
 
 from services.query.announcements import Announcement, Filter
+from services.query.backlog import Backlogs, Room
 from services.query.watcher import Watcher
 
 Key = TypeVar("Key")
@@ -13,7 +14,9 @@ Key = TypeVar("Key")
 class Audience:
     """The watchers of one tenant."""
 
-    def __init__(self) -> None:
+    def __init__(self, room: Room) -> None:
+        self.backlogs = Backlogs(room)
+        """What waits for those who are slow."""
         self._watchers: set[Watcher] = set()
         self._of_all_leads: defaultdict[Filter, set[Watcher]] = defaultdict(set)
         self._by_lead: defaultdict[str, set[Watcher]] = defaultdict(set)

@@ -9,10 +9,11 @@ from contextlib import aclosing
 
 from services.query.announcements import Announcement, Filter, message_to_watcher
 from services.query.audience import Audience
+from services.query.backlog import Room
 from services.query.leaderboard_watch import Leaderboards
 from services.query.places import Place
 from services.query.states import Seen, Slice
-from services.query.watcher import Room, Watcher
+from services.query.watcher import Watcher
 from services.shared.bus import Bus, Kept, StreamMessage
 from services.shared.errors import (
     CallerError,
@@ -53,9 +54,9 @@ class Hub:
         self._read_states = read_states
         self._state_readers = asyncio.Semaphore(STATE_READERS_MAX)
         self.leaderboards = leaderboards
-        self._audiences: defaultdict[str, Audience] = defaultdict(Audience)
+        room = Room()
+        self._audiences: defaultdict[str, Audience] = defaultdict(lambda: Audience(room))
         self._live = Place(0, 0)
-        self._room = Room()
         self._kept_readers = asyncio.Semaphore(KEPT_READERS_MAX)
         self._stopping = False
 
@@ -136,11 +137,12 @@ class Hub:
         """The changes from `since` on, or from now on, without those that led to what was shown."""
         # From here on the watcher is offered all that comes, so that what is kept and what comes meet exactly.
         live = self._live
-        watcher = Watcher(wanted, max(since or live, live), self._room, seen)
+        audience = self._audiences[tenant_id]
+        watcher = Watcher(wanted, max(since or live, live), audience.backlogs, seen)
         forgetting = asyncio.get_running_loop().call_later(SEEN_S, watcher.forget_seen)
         if self._stopping:
             watcher.end(Unavailable(STOPS))
-        self._audiences[tenant_id].add(watcher)
+        audience.add(watcher)
         try:
             yield message_to_watcher(since or live)
             async with aclosing(self._kept(tenant_id, since or live, live, wanted, seen)) as messages:

@@ -6,8 +6,9 @@ from leadscore.stream.v1 import stream_pb2
 
 from services.query.announcements import Announcement, Filter
 from services.query.audience import Audience
+from services.query.backlog import Backlogs, Room
 from services.query.places import Place
-from services.query.watcher import Room, Watcher
+from services.query.watcher import Watcher
 from services.shared.bus import StreamMessage
 from tests.announced import MADE_US, Leads
 
@@ -18,11 +19,11 @@ FILTERS = some.builds(
 
 
 def watching(wanted: Filter) -> Watcher:
-    return Watcher(wanted, START, Room())
+    return Watcher(wanted, START, Backlogs(Room()))
 
 
 def audience_of(watchers: list[Watcher]) -> Audience:
-    audience = Audience()
+    audience = Audience(Room())
     for each in watchers:
         audience.add(each)
     return audience

@@ -9,11 +9,13 @@ from hypothesis import strategies as some
 from leadscore.score.v1 import score_pb2
 from leadscore.stream.v1 import stream_pb2
 
+from services.query import backlog
 from services.query import watcher as room
 from services.query.announcements import Announcement, Filter
+from services.query.backlog import Backlogs, Room
 from services.query.places import Place, parse_token
 from services.query.states import Seen
-from services.query.watcher import Room, Watcher
+from services.query.watcher import Watcher
 from services.shared.errors import Unavailable
 from tests.announced import MADE_US, Leads, Shown, read, shown
 
@@ -26,7 +28,7 @@ def taken(watcher: Watcher) -> list[Shown]:
 
 
 def watching(wanted: Filter | None = None, since: Place = START) -> Watcher:
-    return Watcher(wanted or Filter(), since, Room())
+    return Watcher(wanted or Filter(), since, Backlogs(Room()))
 
 
 def test_a_watcher_that_keeps_up_gets_every_change_in_order() -> None:
@@ -167,7 +169,7 @@ def test_a_watcher_too_far_behind_is_told_of_an_end_and_then_of_the_new_lead(mon
 def test_behind_its_end_a_lead_that_was_seen_is_offered_from_its_first_version_on() -> None:
     seen = Seen()
     seen.add([score_pb2.ScoreUpdate(lead_id="ada", version=2)])
-    leads, watcher = Leads(), Watcher(Filter(), START, Room(), seen)
+    leads, watcher = Leads(), Watcher(Filter(), START, Backlogs(Room()), seen)
     watcher.offer(leads.announcement(1, ["ada", "ada", "end of ada", "ada"]))
     assert [(each.score, each.version) for each in taken(watcher)] == [(0, 3), (1, 1)]
 
@@ -214,7 +216,7 @@ def test_it_is_known_which_versions_of_thousands_of_leads_were_seen() -> None:
 def test_what_led_to_what_was_seen_is_not_offered_until_that_is_forgotten() -> None:
     seen = Seen()
     seen.add([score_pb2.ScoreUpdate(lead_id="ada", version=2)])
-    leads, watcher = Leads(), Watcher(Filter(), START, Room(), seen)
+    leads, watcher = Leads(), Watcher(Filter(), START, Backlogs(Room()), seen)
     watcher.offer(leads.announcement(1, ["ada", "grace", "ada", "ada"]))
     assert [(each.lead_id, each.version) for each in taken(watcher)] == [("grace", 1), ("ada", 3)]
     watcher.forget_seen()
@@ -227,16 +229,16 @@ def test_a_watcher_for_whom_too_many_leads_wait_is_ended_and_gives_its_room_back
     monkeypatch: pytest.MonkeyPatch, bound: str
 ) -> None:
     monkeypatch.setattr(room, "CHANGES_WAITING_MAX", 2)
-    monkeypatch.setattr(room, bound, 10)
-    shared = Room(room.LEADS_WAITING_IN_ALL_MAX)
+    monkeypatch.setattr(backlog, bound, 10)
+    shared = Room(backlog.LEADS_WAITING_IN_ALL_MAX)
     left = shared.left
-    watcher = Watcher(Filter(), START, shared)
+    watcher = Watcher(Filter(), START, Backlogs(shared))
     leads = Leads()
     watcher.offer(leads.announcement(1, [f"lead-{number}" for number in range(10)]))
     assert shared.left == left - 10
     assert watcher.take() is not None
     assert shared.left == left - 9
-    watcher.offer(leads.announcement(2, [f"other-{number}" for number in range(10)]))
+    watcher.offer(leads.announcement(2, [f"other-{number}" for number in range(11)]))
     assert shared.left == left
     with pytest.raises(Unavailable, match="too far behind"):
         watcher.take()
