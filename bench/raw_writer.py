@@ -26,7 +26,11 @@ BATCH = 2_000
 CONNECTIONS = 2
 DATABASE = "raw_writer"
 
-KNOWN = "SELECT event_id, digest, lead_id FROM events WHERE tenant_id = %b AND event_id = ANY(%b)"
+KNOWN = """
+SELECT known.* FROM unnest(%b::text[]) AS asked (event_id) CROSS JOIN LATERAL (
+    SELECT event_id, digest, lead_id FROM events WHERE tenant_id = %b AND event_id = asked.event_id OFFSET 0
+) AS known
+"""
 
 Chunk = tuple[list[Any], list[Any], list[Any]]
 
@@ -99,7 +103,7 @@ def _write_all(url: str, chunks: Sequence[Chunk], line: Barrier) -> None:
         connection.commit()
         line.wait()
         for events, ledger, leads in chunks:
-            asked = [events[0][0], array("text", [event[1] for event in events])]
+            asked = [array("text", [event[1] for event in events]), events[0][0]]
             connection.execute(KNOWN, asked, binary=True).fetchall()
             _copy(connection, statements.EVENTS, events)
             _copy(connection, statements.LEDGER, ledger)

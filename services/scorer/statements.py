@@ -103,19 +103,32 @@ ON CONFLICT (tenant_id, version) DO NOTHING
 """Seeds a tenant's first model; one that is there already stays as it is."""
 
 LOAD_KNOWN = """
-SELECT 1, event_id, digest, lead_id FROM events WHERE tenant_id = %(tenant_id)b AND event_id = ANY(%(event_ids)b)
+SELECT 1, found.event_id, digest, lead_id FROM unnest(%(event_ids)b::text[]) AS asked (event_id) CROSS JOIN LATERAL (
+    SELECT event_id, digest, lead_id FROM events
+    WHERE tenant_id = %(tenant_id)b AND event_id = asked.event_id OFFSET 0
+) AS found
 UNION ALL
-SELECT 2, event_id, digest, '' FROM quarantine WHERE tenant_id = %(tenant_id)b AND event_id = ANY(%(event_ids)b)
+SELECT 2, found.event_id, digest, '' FROM unnest(%(event_ids)b::text[]) AS asked (event_id) CROSS JOIN LATERAL (
+    SELECT event_id, digest FROM quarantine
+    WHERE tenant_id = %(tenant_id)b AND event_id = asked.event_id OFFSET 0
+) AS found
+WHERE EXISTS (SELECT FROM quarantine WHERE tenant_id = %(tenant_id)b)
 UNION ALL
-SELECT 3, '', state, '' FROM leads WHERE tenant_id = %(tenant_id)b AND lead_id = ANY(%(lead_ids)b)
+SELECT 3, '', state, '' FROM unnest(%(lead_ids)b::text[]) AS asked (lead_id) CROSS JOIN LATERAL (
+    SELECT state FROM leads WHERE tenant_id = %(tenant_id)b AND lead_id = asked.lead_id OFFSET 0
+) AS found
 UNION ALL
-SELECT 4, asked.event_id, erased.digest, '' FROM unnest(%(event_ids)b::text[]) AS asked (event_id)
-JOIN erased_facts AS erased
-    ON erased.tenant_id = %(tenant_id)b AND erased.event = sha256(convert_to(asked.event_id, 'UTF8'))
+SELECT 4, asked.event_id, found.digest, '' FROM unnest(%(event_ids)b::text[]) AS asked (event_id) CROSS JOIN LATERAL (
+    SELECT digest FROM erased_facts
+    WHERE tenant_id = %(tenant_id)b AND event = sha256(convert_to(asked.event_id, 'UTF8')) OFFSET 0
+) AS found
 WHERE EXISTS (SELECT FROM erased_facts WHERE tenant_id = %(tenant_id)b)
 """
 """What is stored about the facts of a batch: 1 the contents that stand under their event ids, 2 those that are set
-apart, 3 their leads, 4 the contents that were erased; where none ever was, none is looked for."""
+apart, 3 their leads, 4 the contents that were erased; where none ever was, none is looked for.
+
+Each id is looked up by itself (OFFSET keeps the planner from anything else): what was planned while the tables were
+almost empty reads all rows of a tenant and compares each with all ids, and is kept for as long as the session."""
 STANDING, SET_APART, ERASED = 1, 2, 4
 
 LOAD_DAYS = """
@@ -145,8 +158,8 @@ WHERE tenant_id = %b AND lead_id = ANY(%b) AND occurred_at <= %b AND type <> '$n
 """
 """The facts about leads that have to be looked into, one by one."""
 
-LOAD_LEADS = "SELECT state FROM leads WHERE tenant_id = %b AND lead_id = ANY(%b)"
-"""The leads that a batch touches."""
+LOAD_LEAD = "SELECT state FROM leads WHERE tenant_id = %b AND lead_id = %b"
+"""One lead."""
 
 EVENTS = Target("events", {
     "tenant_id": "text", "event_id": "text", "lead_id": "text", "type": "text", "occurred_at": "timestamptz",

@@ -312,7 +312,7 @@ class Transaction:
 
     async def load_lead(self, tenant_id: str, lead_id: str) -> Lead | None:
         """One lead, if anything is known of it."""
-        found = await self._connection.execute(statements.LOAD_LEADS, [tenant_id, [lead_id]], binary=True)
+        found = await self._connection.execute(statements.LOAD_LEAD, [tenant_id, lead_id], binary=True)
         row = await found.fetchone()
         return load_lead(row[0]) if row else None
 
