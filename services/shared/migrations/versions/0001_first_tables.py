@@ -221,7 +221,7 @@ STATEMENTS = (
         tenant_id TEXT NOT NULL,
         committed_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
         number BIGINT NOT NULL,
-        payload BYTEA NOT NULL,
+        payload BYTEA STORAGE EXTERNAL NOT NULL, -- It is gone within a second: not worth compressing.
         PRIMARY KEY (announcement_id)
     )
     """,
