@@ -45,7 +45,7 @@ TIMEOUT_S = 30.0
 DEEP_PAGE = 5_000
 DEAR = ("movers", "companies")
 """They grow with the number of leads, to seconds on both cores: asked one by one after all others, both sides anew each
-time, and beginning in turns. Whoever comes first reads what has changed since, and cleans the indexes up behind it."""
+time, and beginning in turns: after many changes whoever comes first takes several times as long as the next."""
 DEAR_ASKED = 6
 PLACE = "SELECT lead_id, score FROM leads WHERE tenant_id = %s ORDER BY score DESC, lead_id LIMIT 1 OFFSET %s"
 
