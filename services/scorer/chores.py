@@ -27,6 +27,13 @@ class Chores:
         self._clock = clock
         self._scorer_id = scorer_id
 
+    async def are_due(self, transaction: Transaction, epochs: Mapping[int, int]) -> bool:
+        """Whether there is something to do."""
+        partitions = list(epochs)
+        if await transaction.has_due(partitions, self._clock.now_us()):
+            return True
+        return await transaction.next_work(partitions) is not None
+
     async def do_some(self, session: Session, epochs: Mapping[int, int]) -> list[Announcement] | None:
         """Does a slice of what is due. Answers what is to be announced of it, or None if nothing is due.
 

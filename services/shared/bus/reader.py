@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+from itertools import accumulate, takewhile
 from typing import Any
 
 import nats.errors
@@ -82,8 +83,10 @@ class Reader:
                     await self._subscription.unsubscribe()
                 await self._stream.delete_consumer(self._name, self._consumer)
 
-    async def read(self, timeout_s: float) -> list[StreamMessage]:
-        """All messages that have come, in order; an empty list if none came within `timeout_s`."""
+    async def read(self, timeout_s: float, bytes_max: int = FETCH_BYTES_MAX) -> list[StreamMessage]:
+        """The next messages that have come, in order, up to about `bytes_max`, a larger one alone; an empty list if
+        none came within `timeout_s`. What is left over is for the next call, and more is fetched meanwhile.
+        """
         deadline = asyncio.get_running_loop().time() + timeout_s
         while not self._messages:
             self._raise_if_interrupted()
@@ -95,7 +98,9 @@ class Reader:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(left, HEARTBEAT_S * 3)):
                     await self._arrived.wait()
-        messages, self._messages = self._messages, []
+        sizes = accumulate(len(message.payload) for message in self._messages)
+        number = max(1, sum(1 for _ in takewhile(lambda size: size <= bytes_max, sizes)))
+        messages, self._messages = self._messages[:number], self._messages[number:]
         await self._ask_for_more()
         return messages
 
@@ -107,10 +112,11 @@ class Reader:
             raise StreamInterrupted(f"{self._name} has been silent")
 
     async def _ask_for_more(self) -> None:
-        """Keeps one request for messages with the server, renewed when half of it has come."""
-        if self._asked > self._ahead // 2:
+        """Keeps one request for messages with the server, renewed when half of what may be ahead has been read."""
+        ahead = self._asked + len(self._messages)
+        if ahead > self._ahead // 2:
             return
-        more = self._ahead - self._asked
+        more = self._ahead - ahead
         request = {
             "batch": more,
             "max_bytes": FETCH_BYTES_MAX,
