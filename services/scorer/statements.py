@@ -103,22 +103,23 @@ ON CONFLICT (tenant_id, version) DO NOTHING
 """Seeds a tenant's first model; one that is there already stays as it is."""
 
 LOAD_KNOWN = """
-SELECT 1, found.event_id, digest, lead_id FROM unnest(%(event_ids)b::text[]) AS asked (event_id) CROSS JOIN LATERAL (
+WITH asked AS MATERIALIZED (SELECT event_id FROM unnest((SELECT %(event_ids)b::text[])) AS asked (event_id))
+SELECT 1, found.event_id, digest, lead_id FROM asked CROSS JOIN LATERAL (
     SELECT event_id, digest, lead_id FROM events
     WHERE tenant_id = %(tenant_id)b AND event_id = asked.event_id OFFSET 0
 ) AS found
 UNION ALL
-SELECT 2, found.event_id, digest, '' FROM unnest(%(event_ids)b::text[]) AS asked (event_id) CROSS JOIN LATERAL (
+SELECT 2, found.event_id, digest, '' FROM asked CROSS JOIN LATERAL (
     SELECT event_id, digest FROM quarantine
     WHERE tenant_id = %(tenant_id)b AND event_id = asked.event_id OFFSET 0
 ) AS found
 WHERE EXISTS (SELECT FROM quarantine WHERE tenant_id = %(tenant_id)b)
 UNION ALL
-SELECT 3, '', state, '' FROM unnest(%(lead_ids)b::text[]) AS asked (lead_id) CROSS JOIN LATERAL (
+SELECT 3, '', state, '' FROM unnest((SELECT %(lead_ids)b::text[])) AS asked (lead_id) CROSS JOIN LATERAL (
     SELECT state FROM leads WHERE tenant_id = %(tenant_id)b AND lead_id = asked.lead_id OFFSET 0
 ) AS found
 UNION ALL
-SELECT 4, asked.event_id, found.digest, '' FROM unnest(%(event_ids)b::text[]) AS asked (event_id) CROSS JOIN LATERAL (
+SELECT 4, asked.event_id, found.digest, '' FROM asked CROSS JOIN LATERAL (
     SELECT digest FROM erased_facts
     WHERE tenant_id = %(tenant_id)b AND event = sha256(convert_to(asked.event_id, 'UTF8')) OFFSET 0
 ) AS found
@@ -128,7 +129,8 @@ WHERE EXISTS (SELECT FROM erased_facts WHERE tenant_id = %(tenant_id)b)
 apart, 3 their leads, 4 the contents that were erased; where none ever was, none is looked for.
 
 Each id is looked up by itself (OFFSET keeps the planner from anything else): what was planned while the tables were
-almost empty reads all rows of a tenant and compares each with all ids, and is kept for as long as the session."""
+almost empty reads all rows of a tenant and compares each with all ids, and is kept for as long as the session. That it
+is kept is wanted; if the planner saw how many ids there are (SELECT hides it), it would plan anew each time."""
 STANDING, SET_APART, ERASED = 1, 2, 4
 
 LOAD_DAYS = """
