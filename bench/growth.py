@@ -64,6 +64,6 @@ def _fill(suite: Suite, from_row: int, to_row: int) -> None:
 async def _shared_out(suite: Suite, scorers: int) -> None:
     """Waits until so many scorers hold partitions."""
     with psycopg.connect(suite.postgres.url, autocommit=True) as connection:
-        owners = "SELECT count(DISTINCT owner) FROM partitions WHERE lease_until > now()"
+        owners = "SELECT count(DISTINCT owner) FROM partitions, scorers WHERE scorer_id = owner AND alive_until > now()"
         while (found := connection.execute(owners).fetchone()) and found[0] < scorers:
             await asyncio.sleep(LOOK_S)

@@ -34,8 +34,9 @@ RETRY_S_MAX = 2.0
 """The wait after a failure doubles from the one to the other: soon back, and no storm."""
 CHORES_INTERVAL_S = 1.0
 """How often the consumer looks what is due beside events, while nothing is."""
-PURGE_INTERVAL_S = 1.0
-"""How often what is committed is removed from the stream."""
+PURGE_ROUND_S = 10.0
+"""How often what is committed is removed from the stream. That holds the stream up for some milliseconds a partition,
+and what waits for it is some megabytes."""
 
 LOAD_POSITIONS = text("SELECT partition, position FROM partitions WHERE partition = ANY(:partitions)")
 
@@ -114,14 +115,16 @@ class Consumer:
         """Removes what is committed from the stream, for ever."""
         purged: dict[int, int] = {}
         while True:
-            await asyncio.sleep(PURGE_INTERVAL_S)
-            for partition, position in list(self._committed.items()):
+            partitions = list(self._committed)
+            for partition in partitions:  # Not all at once: whoever sends in that moment would wait for all of them.
+                await asyncio.sleep(PURGE_ROUND_S / len(partitions))
+                position = self._committed[partition]
                 if position > purged.get(partition, 0):
-                    try:
+                    with contextlib.suppress(RetriableError):
                         await self._bus.purge_events(partition, position)
-                    except RetriableError:
-                        break
-                    purged[partition] = position
+                        purged[partition] = position
+            if not partitions:
+                await asyncio.sleep(PURGE_ROUND_S)
 
     async def _consume(self, epochs: dict[int, int]) -> None:
         """Consumes the partitions held until they change."""

@@ -1,8 +1,9 @@
-"""Who consumes which partition: leases in PostgreSQL, shared out evenly among the scorers that are alive.
+"""Who consumes which partition: shared out evenly among the scorers that are alive, each under a lease in PostgreSQL.
 
-A lease is renewed every second and runs out after a few. Taking one over raises the partition's epoch, and
-every transaction of a scorer checks owner and epoch: a scorer that was paused and lost its lease without noticing
-cannot write.
+A lease is renewed every second and runs out after a few. It is one row for all partitions of a scorer: the rows of the
+partitions are locked by every commit, which would wait for the renewal, and the renewal for it. Taking a partition over
+raises its epoch, and every transaction of a scorer checks owner and epoch: a scorer that was paused and lost its lease
+without noticing cannot write.
 """
 
 import asyncio
@@ -31,25 +32,25 @@ EVICT_DEAD = text(
 )
 """Ends what a scorer that was paused has begun. No timeout of PostgreSQL does it in the middle of a COPY, and what is
 locked there would be locked for all as long as the scorer sleeps."""
-FORGET_DEAD = text("DELETE FROM scorers WHERE alive_until < now() - interval '1 minute'")
-COUNT_ALIVE = text("SELECT count(*) FROM scorers WHERE alive_until > now()")
+FORGET_DEAD = text(
+    "DELETE FROM scorers WHERE alive_until < now() - interval '1 minute' "
+    "AND NOT EXISTS (SELECT FROM partitions WHERE owner = scorer_id)"
+)
+COUNT = text("SELECT count(*) FILTER (WHERE alive_until > now()) AS alive, count(*) AS known FROM scorers")
 CREATE_PARTITIONS = text(
     "INSERT INTO partitions (partition) SELECT generate_series(0, :partitions - 1) ON CONFLICT DO NOTHING"
 )
-RENEW = text(
-    "UPDATE partitions SET lease_until = now() + make_interval(secs => :lease) WHERE partition IN "
-    "(SELECT partition FROM partitions WHERE owner = :me ORDER BY partition FOR UPDATE) RETURNING partition, epoch"
-)
-"""In the same order as a batch locks them: neither waits for the other in a circle."""
+HELD = text("SELECT partition, epoch FROM partitions WHERE owner = :me")
 CLAIM = text(
-    "UPDATE partitions SET owner = :me, epoch = epoch + 1, lease_until = now() + make_interval(secs => :lease) "
-    "WHERE partition IN (SELECT partition FROM partitions WHERE lease_until < now() ORDER BY partition "
+    "WITH dead AS (SELECT scorer_id FROM scorers WHERE alive_until < now() FOR UPDATE SKIP LOCKED) "
+    "UPDATE partitions SET owner = :me, epoch = epoch + 1 WHERE partition IN "
+    "(SELECT partition FROM partitions WHERE owner = '' OR owner IN (SELECT scorer_id FROM dead) ORDER BY partition "
     "LIMIT :wanted FOR UPDATE SKIP LOCKED) RETURNING partition, epoch"
 )
-RELEASE = text(
-    "UPDATE partitions SET owner = '', lease_until = '-infinity' WHERE owner = :me AND partition = ANY(:surplus)"
-)
-LEAVE = text("UPDATE partitions SET owner = '', lease_until = '-infinity' WHERE owner = :me")
+"""From the dead only while they are held as such: one that shows life in that moment waits, and then sees what it has
+lost; one that was quicker is not dead."""
+RELEASE = text("UPDATE partitions SET owner = '' WHERE owner = :me AND partition = ANY(:surplus)")
+LEAVE = text("UPDATE partitions SET owner = '' WHERE owner = :me")
 LEAVE_LIFE = text("DELETE FROM scorers WHERE scorer_id = :me")
 
 DATABASE_AWAY = (OperationalError, InterfaceError, DBAPIError, PoolTimeoutError, OSError)
@@ -109,11 +110,12 @@ class Ownership:
     async def _round(self, connection: AsyncConnection) -> dict[int, int]:
         me = {"me": self._scorer_id, "lease": LEASE_S}
         await connection.execute(SHOW_LIFE, me)
-        await connection.execute(EVICT_DEAD, {**me, "prefix": application_name("")})
-        await connection.execute(FORGET_DEAD)
-        alive = (await connection.execute(COUNT_ALIVE)).scalar_one()
-        held = {row.partition: row.epoch for row in await connection.execute(RENEW, me)}
-        share = math.ceil(self._partitions / max(alive, 1))
+        alive, known = (await connection.execute(COUNT)).one()
+        if alive < known:
+            await connection.execute(EVICT_DEAD, {**me, "prefix": application_name("")})
+            await connection.execute(FORGET_DEAD)
+        held = {row.partition: row.epoch for row in await connection.execute(HELD, me)}
+        share = math.ceil(self._partitions / alive)
         if len(held) < share:
             claimed = await connection.execute(CLAIM, {**me, "wanted": share - len(held)})
             held |= {row.partition: row.epoch for row in claimed}

@@ -110,14 +110,15 @@ PARTITIONS = Table(
     Column("position", BigInteger, nullable=False, server_default=text("0")),
     # Raised at each change of ownership; with the position it fences a scorer that lost its lease without noticing.
     Column("epoch", BigInteger, nullable=False, server_default=text("0")),
+    # A scorer, for as long as it is alive; empty: free.
     Column("owner", Text, nullable=False, server_default=text("''")),
-    Column("lease_until", _time(), nullable=False, server_default=text("'-infinity'")),
 )
 
 SCORERS = Table(
     "scorers",
     METADATA,
     Column("scorer_id", Text, primary_key=True),
+    # The lease of all its partitions.
     Column("alive_until", _time(), nullable=False),
 )
 

@@ -78,7 +78,9 @@ class Line:
     async def owned_by(self, scorers: int) -> None:
         """Waits until so many scorers share all partitions."""
         await self._database_says(
-            "SELECT count(DISTINCT owner) = %s AND bool_and(lease_until > now()) FROM partitions", scorers
+            "SELECT count(DISTINCT owner) = %s AND coalesce(bool_and(alive_until > now()), false) "
+            "FROM partitions LEFT JOIN scorers ON scorer_id = owner",
+            scorers,
         )
 
     async def _database_says(self, question: str, value: int) -> None:

@@ -230,7 +230,8 @@ async def test_a_rescore_goes_on_after_a_restart_beside_live_events_and_can_be_c
     assert stopped.state == scorer.OPERATION_STATE_DONE, "one that has ended stays as it is"
     await suite.stop("scorer")
     with psycopg.connect(suite.settings.database_url) as connection:
-        connection.execute("UPDATE partitions SET owner = 'another', lease_until = now() + interval '1 hour'")
+        connection.execute("INSERT INTO scorers VALUES ('another', now() + interval '1 hour')")
+        connection.execute("UPDATE partitions SET owner = 'another'")
     await suite.start("scorer")
     waiting = await suite.scorer.Rescore(scorer.RescoreRequest())
     newer = await suite.scorer.Rescore(scorer.RescoreRequest())

@@ -231,7 +231,6 @@ STATEMENTS = (
         position BIGINT DEFAULT 0 NOT NULL,
         epoch BIGINT DEFAULT 0 NOT NULL,
         owner TEXT DEFAULT '' NOT NULL,
-        lease_until TIMESTAMP WITH TIME ZONE DEFAULT '-infinity' NOT NULL,
         PRIMARY KEY (partition)
     )
     """,
