@@ -8,6 +8,7 @@ LEADSCORE_BENCH_FOLDER names a folder that keeps the filled databases for the ne
 """
 
 import asyncio
+import gc
 import os
 import random
 import statistics
@@ -106,6 +107,8 @@ async def _measured(postgres: Postgres, kinds: int, copies: int, seconds: float)
                 await _turn(mix, reader, WARM_UP_S, defaultdict(list), chance)
             ours: Times = defaultdict(list)
             plain: Times = defaultdict(list)
+            gc.collect()
+            gc.freeze()  # What is here already took the collector 60 ms of this process, in the middle of a turn.
             for _ in range(int(seconds / TURN_S)):
                 await _turn(mix, ask, TURN_S, ours, chance)
                 await _turn(mix, query, TURN_S, plain, chance)
