@@ -11,6 +11,7 @@ from leadscore.score.v1 import score_pb2
 from leadscore.scorer.v1 import scorer_service_pb2 as scorer
 from leadscore.stream.v1 import stream_pb2
 
+from services.scorer import consumer
 from services.shared import bus as stream
 from services.shared.bus import Bus
 from services.shared.errors import StreamRebuilt
@@ -74,7 +75,10 @@ async def test_a_stream_that_was_lost_and_made_anew_is_not_passed_over_in_silenc
             await suite.running["scorer"].process.stopped()
 
 
-async def test_what_is_committed_is_removed_from_the_stream(settings: Settings, bus: Bus) -> None:
+async def test_what_is_committed_is_removed_from_the_stream(
+    settings: Settings, bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer, "PURGE_ROUND_S", 0.5)
     async with Suite(settings) as suite:
         await suite.start("ingest", "scorer")
         event = event_pb2.Event(lead_id="ada", type="page_view")
