@@ -1,8 +1,8 @@
 # The doors of the house; `make` alone lists them.
 
 PYTHON ?= python3
-# Tests at a time: as many as a small machine has cores.
-JOBS ?= 2
+# Tests at a time: one more than a small machine has cores, because they wait for servers as much as they compute.
+JOBS ?= 3
 # Requests that `make fuzz` makes of each operation beside the edges of its schema, and how long that may take of one.
 EXAMPLES ?= 100
 FUZZ_S := 900
@@ -22,7 +22,7 @@ run: $(VENV)/run.stamp ## Installs and starts the whole suite on this machine
 	@$(BIN)/leadscore up
 
 test: $(VENV)/dev.stamp ## Installs and runs the tests, on real servers that they start themselves
-	@$(BIN)/pytest -n $(JOBS) --dist loadfile
+	@$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 fuzz: $(VENV)/dev.stamp ## Tries the gateway with what its OpenAPI document allows, EXAMPLES of each operation
 	@LEADSCORE_TEST_OPENAPI_EXAMPLES=$(EXAMPLES) $(BIN)/pytest --timeout $(FUZZ_S) tests/rest/test_openapi.py

@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import select
+import traceback
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 import msgspec
 import psycopg
@@ -78,6 +80,7 @@ async def connect(
         json_deserializer=msgspec.json.decode,
         isolation_level="AUTOCOMMIT" if read_only else "READ COMMITTED",
         connect_args={
+            "async_creator_fn": _open,
             "connect_timeout": CONNECT_TIMEOUT_S,
             "tcp_user_timeout": TCP_TIMEOUT_MS,
             **KEEPALIVE,
@@ -93,6 +96,17 @@ async def connect(
         await _all_returned(engine)
         with contextlib.suppress(DBAPIError):
             await engine.dispose()
+
+
+async def _open(*place: Any, **options: Any) -> psycopg.AsyncConnection[Any]:
+    """Opens a connection. If it is given up halfway, the server hears of it at once: otherwise the attempt would live
+    in the frames of the error until garbage is collected, and the server would wait a minute to be told who is there.
+    """
+    try:
+        return await psycopg.AsyncConnection.connect(*place, **options)
+    except BaseException as error:
+        traceback.clear_frames(error.__traceback__)
+        raise
 
 
 def _look_for_the_end(connection: DBAPIConnection, *_: ConnectionPoolEntry | PoolProxiedConnection) -> None:
