@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.scorer.announcements import Announcement
 from services.scorer.announcer import Announcer
 from services.scorer.chores import Chores
+from services.scorer.optimism import Optimism
 from services.scorer.ownership import Ownership
 from services.scorer.pipeline import Pipeline, Poisoned
 from services.scorer.planning import Planner
@@ -65,6 +66,7 @@ class Consumer:
         self._store = store
         self._clock = clock
         self._processor = Processor(store, clock)
+        self._optimism = Optimism(clock)
         self._chores = Chores(clock, store.scorer_id)
         self._announcer = announcer
         self._changed = asyncio.Event()
@@ -107,6 +109,8 @@ class Consumer:
                 wait_s = RETRY_S_MIN
             except RETRY as error:
                 self.retries += 1
+                if isinstance(error, Superseded):
+                    self._optimism.disappoint()
                 logger.warning("takes up again from the committed positions: %s", error)
                 await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))
                 wait_s = min(wait_s * 2, RETRY_S_MAX)
@@ -140,7 +144,7 @@ class Consumer:
             self._store.session() as reads,
             self._store.session() as writes,
         ):
-            planner = Planner(self._clock, positions, min(epochs))
+            planner = Planner(self._clock, positions, min(epochs), self._optimism)
 
             def failed() -> None:
                 reader.interrupt("a batch failed")

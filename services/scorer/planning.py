@@ -7,13 +7,14 @@ positions.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from services.scorer import statements
 from services.scorer.announcements import Announcement, announcements_of
 from services.scorer.batches import Batch
 from services.scorer.effects import Effects, EventKey, LeadKey, working_out
+from services.scorer.optimism import Optimism
 from services.scorer.rollups import Standing
 from services.scorer.rows import writing
 from services.scorer.scoring.compiled import CompiledModel
@@ -37,6 +38,8 @@ class Plan:
     announcements: list[Announcement]
     standing: Mapping[EventKey, tuple[bytes, str]]
     set_apart: frozenset[tuple[EventKey, bytes]]
+    # The events among those standing that were not looked up.
+    taken_for_new: Sequence[EventKey]
     now_us: int
 
 
@@ -50,9 +53,12 @@ async def _let_others_work() -> None:
 class Planner:
     """Makes plans, one after the other, for the partitions held, from their committed positions on."""
 
-    def __init__(self, clock: Clock, positions: Mapping[int, int], shard: int) -> None:
-        """Sums are added to the rows of `shard`, one of the partitions held."""
+    def __init__(
+        self, clock: Clock, positions: Mapping[int, int], shard: int, optimism: Optimism | None = None
+    ) -> None:
+        """Sums are added to the rows of `shard`, one of the partitions held. Without `optimism`, all is looked up."""
         self._clock = clock
+        self._optimism = optimism
         self._shard = shard
         self._positions = dict(positions)
         self._models: dict[str, CompiledModel] = {}  # If another one is published, the next commit fails.
@@ -63,7 +69,9 @@ class Planner:
     async def plan(self, batch: Batch, reads: Transaction) -> Plan:
         """What a batch will do, after all plans made before it."""
         under_way = list(self._under_way)  # Before the read: what is committed from here on may not be seen by it.
-        known = await reads.load(batch.facts, self._leads, self._models)
+        # An erasure needs to know what is stored, whatever comes with it.
+        optimistic = self._optimism is not None and self._optimism.justified and not batch.erases
+        known = await reads.load(batch.facts, self._leads, self._models, new=optimistic)
         self._models |= known.models
         if batch.erases:
             known.event_counts = await reads.count_events(batch.facts)
@@ -83,19 +91,19 @@ class Planner:
             if rows:
                 parts.append((part, rows))
                 await _let_others_work()
+        standing = {(each.tenant_id, each.fact.event_id): (each.digest, each.fact.lead_id) for each in effects.events}
         plan = Plan(
             batch=batch,
             before=self.positions_of(batch),
             models={tenant_id: model.version for tenant_id, model in known.models.items()},
             written=parts,
             announcements=announcements_of(effects, batch.name, now_us),
-            standing={
-                (each.tenant_id, each.fact.event_id): (each.digest, each.fact.lead_id) for each in effects.events
-            },
+            standing=standing,
             set_apart=frozenset(
                 ((each.incoming.tenant_id, each.incoming.fact.event_id), each.incoming.digest)
                 for each in effects.conflicts
             ),
+            taken_for_new=list(standing) if optimistic else (),
             now_us=now_us,
         )
         self._positions |= batch.positions

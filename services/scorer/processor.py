@@ -58,7 +58,7 @@ class Processor:
             *([(statements.INSERT_QUARANTINE, set_apart)] if set_apart else []),
             *moved(batch.positions, self._store.scorer_id, plan.announcements, announced),
         ]
-        await session.commit(Fence(epochs, plan.before, plan.models), parts, batch.reports)
+        await session.commit(Fence(epochs, plan.before, plan.models, plan.taken_for_new), parts, batch.reports)
 
     async def sort_out(self, batch: Batch, positions: Mapping[int, int], epochs: Mapping[int, int]) -> None:
         """Processes a batch that failed, after setting apart what cannot be processed of it."""
@@ -107,7 +107,7 @@ class Processor:
             async with session.transaction() as transaction:
                 await attempt(transaction)
                 raise psycopg.Rollback
-        except psycopg.OperationalError:
+        except NOT_POISON:
             raise
         except POISON as error:
             return f"{type(error).__name__}: {error}"

@@ -51,7 +51,16 @@ class Target(Bulk):
         self.move = f"INSERT INTO {name} ({names}) SELECT {names} FROM {staging} {conflict}" if staging else ""
 
 
-HELD = """
+ERASED_AMONG = """
+SELECT FROM unnest(%b::text[], %b::text[]) AS new (tenant_id, event_id) CROSS JOIN LATERAL (
+    SELECT FROM erased_facts
+    WHERE tenant_id = new.tenant_id AND event = sha256(convert_to(new.event_id, 'UTF8')) OFFSET 0
+) AS found
+WHERE EXISTS (SELECT FROM erased_facts)
+"""
+"""Those of some events that were erased; where none ever was, none is looked for."""
+
+HELD = f"""
 WITH locked AS (
     SELECT FROM partitions JOIN unnest(%b::int2[], %b::int8[], %b::int8[]) AS expected (partition, position, epoch)
         USING (partition, position, epoch)
@@ -59,11 +68,13 @@ WITH locked AS (
 ), published AS (
     SELECT FROM tenants JOIN unnest(%b::text[], %b::int4[]) AS expected (tenant_id, model_version)
         USING (tenant_id, model_version)
-), held AS MATERIALIZED (
-    SELECT (SELECT count(*) FROM locked) = %b::int8 AND (SELECT count(*) FROM published) = %b::int8 AS whole
+), erased AS ({ERASED_AMONG}), held AS MATERIALIZED (
+    SELECT (SELECT count(*) FROM locked) = %b::int8 AND (SELECT count(*) FROM published) = %b::int8
+        AND NOT EXISTS (SELECT FROM erased) AS whole
 )
 """
-"""Whether the partitions of a batch are ours, and they and the models as they were when it was worked out."""
+"""Whether the partitions of a batch are ours, they and the models as they were when it was worked out, and none of the
+ids that were taken for new was erased; that none is stored, their key sees to."""
 
 
 @lru_cache(maxsize=200)

@@ -4,7 +4,7 @@ The statements go through psycopg directly: batches are what makes the scorer fa
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,9 +14,9 @@ from psycopg.types.json import Jsonb
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.scorer import statements
-from services.scorer.binary import array
+from services.scorer.binary import Array, array
 from services.scorer.conditions.expression import compile_model
-from services.scorer.effects import EventCount, Known, LeadKey
+from services.scorer.effects import EventCount, EventKey, Known, LeadKey
 from services.scorer.erased_rows import count_events
 from services.scorer.histories import load_histories
 from services.scorer.lead_state import load_lead
@@ -52,6 +52,8 @@ class Fence:
     epochs: Mapping[int, int]
     positions: Mapping[int, int]
     models: Mapping[str, int]
+    # Events that were taken for new without a look.
+    taken_for_new: Sequence[EventKey] = ()
 
 
 @dataclass(frozen=True)
@@ -132,9 +134,15 @@ class Session:
     async def commit(self, fence: Fence, parts: statements.Parts, reports: Sequence[Report] = ()) -> None:
         """Does all parts and records the reports, or nothing.
 
-        Raises OwnershipLost if a partition was taken over, Superseded if the fence does not hold for another reason,
-        and psycopg.OperationalError if the outcome is unknown.
+        Raises OwnershipLost if a partition was taken over, Superseded if the fence does not hold for another reason or
+        an event is stored already, and psycopg.OperationalError if the outcome is unknown.
         """
+        try:
+            await self._commit(fence, parts, reports)
+        except psycopg.errors.UniqueViolation as error:
+            raise Superseded("an event that was taken for new is stored already") from error
+
+    async def _commit(self, fence: Fence, parts: statements.Parts, reports: Sequence[Report]) -> None:
         in_order = bool(reports) or any(isinstance(part, statements.Removal) for part, _ in parts)
         if not in_order and sum(len(rows) for _, rows in parts) <= ROWS_AT_ONCE_MAX:
             await self._commit_at_once(fence, parts)
@@ -150,13 +158,17 @@ class Session:
         expected = (
             array("int2", list(fence.positions)), array("int8", list(fence.positions.values())), array("int8", epochs),
             self._scorer_id, array("text", list(fence.models)), array("int4", list(fence.models.values())),
-            len(fence.positions), len(fence.models),
+            *_columns(fence.taken_for_new), len(fence.positions), len(fence.models),
         )  # fmt: skip
         columns = [column for part, rows in parts for column in part.arrays(rows)]
         statement = statements.at_once(tuple(part for part, _ in parts))
         held = await (await self._raw.execute(statement, [*expected, *columns])).fetchone()
         if held != (True,):
-            raise Superseded("a partition was taken over or has moved, or another model was published")
+            raise Superseded("a partition has moved, another model was published, or an event was erased")
+
+
+def _columns(events: Sequence[EventKey]) -> list[Array]:
+    return [array("text", [event[number] for event in events]) for number in (0, 1)]
 
 
 class Transaction:
@@ -192,34 +204,35 @@ class Transaction:
         facts: Sequence[Incoming],
         cached: Mapping[LeadKey, Lead] = NO_LEADS,
         models: Mapping[str, CompiledModel] = NO_MODELS,
+        *,
+        new: bool = False,
     ) -> Known:
-        """What was stored about the ids and the leads of `facts`; leads that are `cached` are as they are there, and
-        tenants have the models that are given.
+        """What was stored about the ids and the leads of `facts`; leads that are `cached` are as they are there,
+        tenants have the models that are given, and with `new` the ids are taken for new.
         """
         by_tenant: dict[str, list[Incoming]] = {}
         for each in facts:
             by_tenant.setdefault(each.tenant_id, []).append(each)
         known = Known(models={tenant_id: await self._model_of(tenant_id, models) for tenant_id in by_tenant})
         for tenant_id, incoming in by_tenant.items():
-            await self._load_known(tenant_id, incoming, cached, known)
+            event_ids = [] if new else list({each.fact.event_id for each in incoming})
+            await self._load_known(tenant_id, event_ids, {each.fact.lead_id for each in incoming}, cached, known)
         return known
 
     async def _model_of(self, tenant_id: str, models: Mapping[str, CompiledModel]) -> CompiledModel:
         return models.get(tenant_id) or await self.todays_model(tenant_id)
 
     async def _load_known(
-        self, tenant_id: str, facts: Sequence[Incoming], cached: Mapping[LeadKey, Lead], known: Known
+        self,
+        tenant_id: str,
+        event_ids: Sequence[str],
+        lead_ids: Collection[str],
+        cached: Mapping[LeadKey, Lead],
+        known: Known,
     ) -> None:
-        lead_ids = {each.fact.lead_id for each in facts}
-        missing = [lead_id for lead_id in lead_ids if (tenant_id, lead_id) not in cached]
-        asked = {
-            "tenant_id": tenant_id,
-            "event_ids": array("text", list({each.fact.event_id for each in facts})),
-            "lead_ids": array("text", missing),
-        }
         leads = [lead for lead_id in lead_ids if (lead := cached.get((tenant_id, lead_id))) is not None]
-        stored = await self._connection.execute(statements.LOAD_KNOWN, asked, binary=True)
-        for what, event_id, content, lead_id in await stored.fetchall():
+        missing = [lead_id for lead_id in lead_ids if (tenant_id, lead_id) not in cached]
+        for what, event_id, content, lead_id in await self._look_up(tenant_id, event_ids, missing):
             if what == statements.STANDING:
                 known.standing[tenant_id, event_id] = content, lead_id
             elif what == statements.SET_APART:
@@ -234,6 +247,13 @@ class Transaction:
         if stale := [lead.lead_id for lead in leads if lead.model_version != model.version]:
             histories = await load_histories(self._connection, tenant_id, stale, model)
             known.histories |= {(tenant_id, lead_id): history for lead_id, history in histories.items()}
+
+    async def _look_up(self, tenant_id: str, event_ids: Sequence[str], lead_ids: Sequence[str]) -> list[Any]:
+        """The rows of LOAD_KNOWN."""
+        if not event_ids and not lead_ids:
+            return []
+        asked = {"tenant_id": tenant_id, "event_ids": array("text", event_ids), "lead_ids": array("text", lead_ids)}
+        return await (await self._connection.execute(statements.LOAD_KNOWN, asked, binary=True)).fetchall()
 
     async def todays_model(self, tenant_id: str) -> CompiledModel:
         """The model by which a tenant's leads are scored. A tenant that is not there is created with the default."""
@@ -262,17 +282,20 @@ class Transaction:
         """Locks the partitions of a batch that was worked out before, and checks that it may still be written.
 
         Raises OwnershipLost if one is not held in the epoch given, and Superseded if its position or a tenant's model
-        is not the one that the batch was worked out for.
+        is not the one that the batch was worked out for, or an event that was taken for new was erased.
         """
         async with self._connection.pipeline():
             locked = await self._connection.execute(statements.LOCK_PARTITIONS, [list(fence.positions)])
             published = await self._connection.execute(statements.LOAD_TENANTS, [list(fence.models)])
+            erased = await self._connection.execute(statements.ERASED_AMONG, _columns(fence.taken_for_new))
         for partition, position, epoch, owner in await locked.fetchall():
             self._check_owner(partition, epoch, owner, fence.epochs)
             if position != fence.positions[partition]:
                 raise Superseded(f"partition {partition} is at {position}, not {fence.positions[partition]}")
         if dict(await published.fetchall()) != fence.models:
             raise Superseded("another model was published")
+        if erased.rowcount:
+            raise Superseded("an event that was taken for new was erased")
 
     async def write(self, parts: statements.Parts) -> None:
         """Does all parts: removals, then COPY into the tables that rows are put into, and the rest after it."""
