@@ -91,6 +91,8 @@ _KINDS: dict[str, tuple[int, Callable[[Any], bytes]]] = {
     "timestamptz": (1184, lambda value: _LARGE(8, value)),
 }
 """The types that arrays are made of: PostgreSQL's number for each, and a value as its length and its bytes."""
+_ONE = {kind: _HEADER(1, 0, number, 1, 1) for kind, (number, _) in _KINDS.items()}
+"""What an array of one value begins with."""
 
 
 def array(kind: str, values: Sequence[Any]) -> Array:
@@ -98,6 +100,8 @@ def array(kind: str, values: Sequence[Any]) -> Array:
     number, encode = _KINDS[kind]
     if not values:
         return Array(_EMPTY(0, 0, number))
+    if len(values) == 1:  # A single event is some seventy of these.
+        return Array(_ONE[kind] + (_NULL if values[0] is None else encode(values[0])))
     parts = [_NULL if value is None else encode(value) for value in values]
     return Array(_HEADER(1, 0, number, len(values), 1) + b"".join(parts))
 

@@ -15,8 +15,9 @@ class Bulk:
     def __init__(self, sql: str, *kinds: str) -> None:
         """`sql` has {rows} where they belong; `kinds` are the types of their columns."""
         self._sql = sql
-        self._rows = f"unnest({', '.join(f'%b::{kind}[]' for kind in kinds)})"
-        self.sql = sql.format(rows=self._rows)
+        # In the list, not behind FROM: there each column would be gathered in a store of its own.
+        self._rows = f"SELECT {', '.join(f'unnest(%b::{kind}[])' for kind in kinds)}"
+        self.sql = sql.format(rows=f"({self._rows})")
         self.kinds = kinds
 
     def arrays(self, rows: Iterable[Sequence[Any]]) -> list[Array]:
@@ -25,7 +26,7 @@ class Bulk:
 
     def if_held(self) -> str:
         """The statement as a part of one that begins with HELD: it does something only if all is held."""
-        return self._sql.format(rows=f"(SELECT * FROM {self._rows} WHERE (SELECT whole FROM held))")
+        return self._sql.format(rows=f"({self._rows} WHERE (SELECT whole FROM held))")
 
 
 class Removal(Bulk):
