@@ -1,7 +1,8 @@
 """How long from sending a single event until the change is at a watcher, at a steady rate.
 
 Over gRPC (PublishEvent, WatchScores) and over REST (POST, server-sent events). Against the floor: one fsynced publish
-to JetStream, one commit to PostgreSQL and one more publish, in a row, on the same servers in the same run.
+to JetStream, one commit to PostgreSQL and one more publish, in a row, on the same servers, in the same run and at the
+same rate: a machine that rests between two events takes its time to wake up, for the floor as for the suite.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import statistics
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from typing import Any
 
 import psycopg
 from grpc import aio
@@ -61,35 +63,44 @@ class Arrivals:
 async def measure(quick: bool) -> dict[str, Outcome]:
     """Median and 99th percentile; the figure is REST at the lower rate."""
     seconds = QUICK_SECONDS if quick else SECONDS
+    found = {}
     async with running_suite() as suite:
-        floor = await _floor(suite)
-        found = {}
         for rate in RATES:
-            found[f"gRPC at {rate}/s"] = await _grpc(suite, rate, seconds)
-            found[f"REST at {rate}/s"] = await _rest(suite, rate, seconds)
+            for name, way in (("floor", _floor), ("gRPC", _grpc), ("REST", _rest)):
+                found[f"{name} at {rate}/s"] = await way(suite, rate, seconds)
     details = {name: {"p50": round(_p50(all_ms), 2), "p99": round(_p99(all_ms), 2)} for name, all_ms in found.items()}
-    figure = found[f"REST at {RATES[0]}/s"]
+    figure, floor = (found[f"{name} at {RATES[0]}/s"] for name in ("REST", "floor"))
     return {
         "latency_p50": Outcome(_p50(figure), _p50(floor), "ms", more_is_better=False, details=details),
         "latency_p99": Outcome(_p99(figure), _p99(floor), "ms", more_is_better=False),
     }
 
 
-async def _floor(suite: Suite) -> list[float]:
+async def _floor(suite: Suite, rate: int, seconds: int) -> list[float]:
     settings = Settings(nats_url=suite.nats.url, database_url=suite.postgres.url)
-    found = []
+    arrivals = Arrivals()
     async with AsyncExitStack() as stack:
         bus = await stack.enter_async_context(stream.connect(settings, "bench", lambda: None))
-        connection = await psycopg.AsyncConnection.connect(suite.postgres.url, autocommit=True)
-        await connection.execute("CREATE TABLE bench_floor (id TEXT PRIMARY KEY, payload BYTEA)")
-        for number in range(500):
-            started, payload = time.perf_counter(), f"{number:0200}".encode()
-            await bus.announce([("bench", payload, f"floor-{number}-1")])
-            await connection.execute("INSERT INTO bench_floor VALUES (%s, %s)", [f"{number}", payload])
-            await bus.announce([("bench", payload, f"floor-{number}-2")])
-            found.append((time.perf_counter() - started) * 1e3)
-        await connection.close()
-    return found[50:]
+        free: asyncio.Queue[psycopg.AsyncConnection[Any]] = asyncio.Queue()
+        for _ in range(CONNECTIONS):
+            connection = await psycopg.AsyncConnection.connect(suite.postgres.url, autocommit=True)
+            stack.push_async_callback(connection.close)
+            free.put_nowait(connection)
+        await connection.execute("CREATE TABLE IF NOT EXISTS bench_floor (id TEXT PRIMARY KEY, payload BYTEA)")
+
+        async def watch() -> None:
+            arrivals.watching.set()
+
+        async def send(event_id: str, lead_id: str) -> None:
+            payload = f"{event_id} {lead_id:200}".encode()
+            await bus.announce([("bench", payload, f"{event_id}-1")])
+            connection = await free.get()
+            await connection.execute("INSERT INTO bench_floor VALUES (%s, %s)", [event_id, payload])
+            free.put_nowait(connection)
+            await bus.announce([("bench", payload, f"{event_id}-2")])
+            arrivals.arrived[event_id] = time.perf_counter()
+
+        return await _at_a_rate(arrivals, watch, send, rate, seconds, f"floor-{rate}")
 
 
 async def _grpc(suite: Suite, rate: int, seconds: int) -> list[float]:
