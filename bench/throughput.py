@@ -5,8 +5,10 @@ acknowledgement. Against a loop that only writes the same rows, in the same minu
 """
 
 import time
+from collections.abc import Sequence
 
 from grpc import aio
+from leadscore.ingest.v1 import ingest_service_pb2 as contract
 from leadscore.ingest.v1 import ingest_service_pb2_grpc
 
 from bench.load import batches
@@ -33,7 +35,12 @@ async def measure(quick: bool) -> dict[str, Outcome]:
 
 async def events_per_s(suite: Suite, number: int, seed: int = 1) -> float:
     """Sends events as fast as they are taken, and waits until the last change is announced."""
-    requests = batches(number, seed)
+    return await streamed_per_s(suite, batches(number, seed))
+
+
+async def streamed_per_s(suite: Suite, requests: Sequence[contract.StreamEventsRequest]) -> float:
+    """The same for requests at hand."""
+    number = sum(len(request.events) for request in requests)
     async with aio.insecure_channel(suite.doors["ingest"]) as channel:
         stub = ingest_service_pb2_grpc.IngestServiceStub(channel)
         started = time.perf_counter()
