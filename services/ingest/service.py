@@ -16,6 +16,7 @@ from services.ingest.validation import event_violations, profile_violations
 from services.shared.clock import Clock
 from services.shared.credentials import caller, idempotency_key
 from services.shared.errors import CallerError, FieldViolation, InvalidRequest
+from services.shared.facts.properties import Unfit, faults
 from services.shared.facts.publishing import Fact, Publisher, identify
 from services.shared.server import check, violations_of
 from services.shared.statuses import status_message
@@ -52,7 +53,7 @@ class IngestService(ingest_service_pb2_grpc.IngestServiceServicer):
         for index, event in enumerate(events):
             if index not in violations and (found := event_violations(event, now_us)):
                 violations[index] = _inside("event", found)
-        facts = identify(_good(events, violations), now_us, None)
+        facts = _identified(events, violations, now_us, None, "event.properties")
         answers = await self._publisher.publish_each(caller().tenant_id, facts, stream_pb2.FACT_KIND_EVENT, now_us)
         refused: dict[int, CallerError] = {index: InvalidRequest(found) for index, found in violations.items()}
         published: dict[int, contract.PublishEventResponse] = {}
@@ -90,10 +91,11 @@ class IngestService(ingest_service_pb2_grpc.IngestServiceServicer):
         changes = [_about_a_lead(each, "profile", each.profile) for each in request.leads]
         for index, (lead, change) in enumerate(zip(request.leads, changes, strict=True)):
             if index not in violations and (
-                found := profile_violations(lead.profile) or event_violations(change, now_us, "profile")
+                found := profile_violations(lead.profile) or event_violations(change, now_us)
             ):
                 violations[index] = found
-        facts = identify(_good(changes, violations), now_us, idempotency_key(context.invocation_metadata()))
+        key = idempotency_key(context.invocation_metadata())
+        facts = _identified(changes, violations, now_us, key, "profile")
         token = await self._publish(facts, stream_pb2.FACT_KIND_PROFILE, now_us)
         return contract.UpsertLeadsResponse(**_results(changes, violations, facts), consistency_token=token)
 
@@ -140,13 +142,13 @@ class IngestService(ingest_service_pb2_grpc.IngestServiceServicer):
         """Publishes several events and answers each."""
         now_us = self._clock.now_us()
         violations = _check_each(request, request.events, now_us)
+        facts = _identified(request.events, violations, now_us, idempotency_key(context.invocation_metadata()))
         if request.all_or_nothing and violations:
             raise InvalidRequest([
                 FieldViolation(_join(f"events[{index}]", each.field), each.description)
                 for index, found in violations.items()
                 for each in found
             ])  # fmt: skip
-        facts = identify(_good(request.events, violations), now_us, idempotency_key(context.invocation_metadata()))
         token = await self._publish(facts, stream_pb2.FACT_KIND_EVENT, now_us)
         return contract.PublishEventsResponse(**_results(request.events, violations, facts), consistency_token=token)
 
@@ -157,7 +159,7 @@ class IngestService(ingest_service_pb2_grpc.IngestServiceServicer):
         async for request in request_iterator:
             now_us = self._clock.now_us()
             violations = _check_each(request, request.events, now_us)
-            facts = identify(_good(request.events, violations), now_us, None)
+            facts = _identified(request.events, violations, now_us, None)
             token = await self._publish(facts, stream_pb2.FACT_KIND_EVENT, now_us, request.import_id)
             duplicates = sum(fact.duplicate for fact in facts)
             yield contract.StreamEventsResponse(
@@ -184,10 +186,12 @@ class IngestService(ingest_service_pb2_grpc.IngestServiceServicer):
     ) -> tuple[Fact, str]:
         """Publishes one fact, whose properties are the request's field of that name. Raises InvalidRequest."""
         now_us = self._clock.now_us()
-        if violations := event_violations(event, now_us, properties_field.rpartition(".")[2]):
-            raise InvalidRequest(_inside(properties_field.rpartition(".")[0], violations))
-        (fact,) = identify([(0, event)], now_us, idempotency_key(context.invocation_metadata()))
-        return fact, await self._publish([fact], kind, now_us)
+        place, _, name = properties_field.rpartition(".")
+        violations = {0: found} if (found := event_violations(event, now_us)) else {}
+        facts = _identified([event], violations, now_us, idempotency_key(context.invocation_metadata()), name)
+        if violations:
+            raise InvalidRequest(_inside(place, violations[0]))
+        return facts[0], await self._publish(facts, kind, now_us)
 
     async def _publish(
         self, facts: Sequence[Fact], kind: stream_pb2.FactKind.ValueType, now_us: int, import_id: str = ""
@@ -218,7 +222,27 @@ def _check_each(request: Any, events: Sequence[event_pb2.Event], now_us: int) ->
     for index, event in enumerate(events):
         if found := event_violations(event, now_us):
             violations.setdefault(index, []).extend(found)
-    return dict(sorted(violations.items()))
+    return violations
+
+
+def _identified(
+    events: Sequence[event_pb2.Event], violations: Violations, now_us: int, key: str | None, name: str = "properties"
+) -> list[Fact]:
+    """The facts of the good events. Adds what is wrong with the properties of any event, which the request has under
+    that name, to its violations, and brings these into the events' order.
+    """
+    facts = []
+    for index, event in enumerate(events):
+        try:
+            if index in violations:
+                violations[index] += faults(event.properties, name)
+            else:
+                facts.append(identify(index, event, now_us, key))
+        except Unfit:
+            violations[index] = faults(event.properties, name)
+    for index in sorted(violations):
+        violations[index] = violations.pop(index)
+    return facts
 
 
 def _field_violations(request: Any, items: str) -> Violations:
@@ -237,10 +261,6 @@ def _field_violations(request: Any, items: str) -> Violations:
     if of_request:
         raise InvalidRequest(of_request)
     return violations
-
-
-def _good(events: Sequence[event_pb2.Event], violations: Violations) -> Iterable[tuple[int, event_pb2.Event]]:
-    return ((index, event) for index, event in enumerate(events) if index not in violations)
 
 
 def _results(events: Sequence[event_pb2.Event], violations: Violations, facts: Sequence[Fact]) -> dict[str, Any]:

@@ -1,8 +1,6 @@
 """What a fact must be beyond the field rules of its contract."""
 
-from collections.abc import Sequence
-
-from google.protobuf.struct_pb2 import ListValue, Struct, Value
+from google.protobuf.struct_pb2 import Struct
 from leadscore.event.v1 import event_pb2
 
 from services.shared.clock import US_PER_S
@@ -10,8 +8,6 @@ from services.shared.errors import FieldViolation
 
 EVENT_BYTES_MAX = 32 * 1024
 """An event is a fact, not a document; a batch of them must fit a message of the stream."""
-PROPERTIES_DEPTH_MAX = 8
-"""Deeper than anything people read; keeps every walk over properties short."""
 AHEAD_MAX_US = 5 * 60 * US_PER_S
 """Clocks of senders may be wrong by this much."""
 NANOS_PER_S = 1_000_000_000
@@ -19,13 +15,11 @@ KEY_LENGTH_MAX = 64
 """Of a profile's key."""
 
 
-def event_violations(event: event_pb2.Event, now_us: int, properties_field: str = "properties") -> list[FieldViolation]:
-    """What is wrong with an event that the field rules have passed."""
+def event_violations(event: event_pb2.Event, now_us: int) -> list[FieldViolation]:
+    """What is wrong with an event that the field rules have passed, but for its properties."""
     violations = []
     if event.HasField("occurred_at"):
         violations += _time_violations(event, now_us)
-    if event.HasField("properties"):
-        violations += _struct_violations(event.properties, properties_field, 1)
     if (size := event.ByteSize()) > EVENT_BYTES_MAX:
         violations.append(FieldViolation("", f"the event has {size} bytes; at most {EVENT_BYTES_MAX} are taken"))
     return violations
@@ -53,41 +47,4 @@ def _time_violations(event: event_pb2.Event, now_us: int) -> list[FieldViolation
         return [FieldViolation("occurred_at", "nanos must be 0 to 999999999")]
     if time_us(event) > now_us + AHEAD_MAX_US:
         return [FieldViolation("occurred_at", "must be at most 5 minutes ahead of now")]
-    return []
-
-
-def _struct_violations(struct: Struct, path: str, depth: int) -> list[FieldViolation]:
-    if depth > PROPERTIES_DEPTH_MAX:
-        return [FieldViolation(path, f"is nested deeper than {PROPERTIES_DEPTH_MAX} levels")]
-    violations = []
-    for key, value in struct.fields.items():
-        if "\0" in key:
-            violations.append(FieldViolation(path, "has a key that contains NUL"))
-        violations += _value_violations(value, f"{path}.{key}", depth)
-    return violations
-
-
-def _list_violations(values: ListValue, path: str, depth: int) -> list[FieldViolation]:
-    if depth > PROPERTIES_DEPTH_MAX:
-        return [FieldViolation(path, f"is nested deeper than {PROPERTIES_DEPTH_MAX} levels")]
-    items: Sequence[Value] = values.values
-    return [
-        violation
-        for index, value in enumerate(items)
-        for violation in _value_violations(value, f"{path}[{index}]", depth)
-    ]
-
-
-def _value_violations(value: Value, path: str, depth: int) -> list[FieldViolation]:
-    match value.WhichOneof("kind"):
-        case "number_value" if value.number_value - value.number_value != 0:
-            return [FieldViolation(path, "must be a finite number")]
-        case "string_value" if "\0" in value.string_value:
-            return [FieldViolation(path, "must not contain NUL")]
-        case "struct_value":
-            return _struct_violations(value.struct_value, path, depth + 1)
-        case "list_value":
-            return _list_violations(value.list_value, path, depth + 1)
-        case None:
-            return [FieldViolation(path, "has no value")]
     return []

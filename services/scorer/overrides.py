@@ -56,7 +56,7 @@ class Overrides:
     ) -> tuple[str, str]:
         event = event_pb2.Event(event_id=event_id, lead_id=lead_id, type="override", properties=to_struct(said))
         now_us = self._clock.now_us()
-        (fact,) = identify([(0, event)], now_us, idempotency_key)
+        fact = identify(0, event, now_us, idempotency_key)
         kind = stream_pb2.FACT_KIND_OVERRIDE
         positions = await self._publisher.publish(caller.tenant_id, [fact], kind, now_us)
         return event.event_id, encode_positions(positions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,10 +42,9 @@ Stored = Row[Any]
 
 @dataclass(frozen=True)
 class Release:
-    """A fact that counts after all: what is published, and the digest under which its repeats are known."""
+    """A fact that counts after all, with the digest under which its repeats are known."""
 
-    event: event_pb2.Event
-    digest: bytes
+    fact: publishing.Fact
     kind: stream_pb2.FactKind.ValueType
 
 
@@ -83,9 +83,8 @@ class Quarantine:
         if row.state == DROPPED:
             raise FailedPrecondition(f"item {row.item_id} was dropped")
         release, now_us = release_of(row), self._clock.now_us()
-        fact = publishing.Fact(0, release.event, release.digest)
-        positions = await self._publisher.publish(caller.tenant_id, [fact], release.kind, now_us)
-        event_id = release.event.event_id
+        positions = await self._publisher.publish(caller.tenant_id, [release.fact], release.kind, now_us)
+        event_id = release.fact.event.event_id
         async with self._engine.begin() as connection:
             item = await self._decide(connection, caller, row, RELEASED, request.note, event_id)
         return contract.ReleaseQuarantinedResponse(
@@ -130,7 +129,9 @@ def release_of(row: Stored) -> Release:
             event.properties.CopyFrom(to_struct(row.properties))
         # The same for every release of this content, so that a repeat of the release counts once.
         event.event_id = str(uuid.uuid5(_NAMESPACE, f"{row.event_id}\n{row.digest.hex()}"))
-        return Release(event, content_digest(event), _kind(row.type))
+        digest = content_digest(event)
+        event.ClearField("properties")
+        return Release(publishing.Fact(0, event, _json(row.properties), digest), _kind(row.type))
     if not row.digest:
         raise FailedPrecondition(f"item {row.item_id} is a message that cannot be read; it can only be dropped")
     fact = msgspec.msgpack.decode(row.payload, type=Fact)
@@ -138,9 +139,11 @@ def release_of(row: Stored) -> Release:
         event_id=fact.event_id, lead_id=fact.lead_id, type=_name(fact.type), source=fact.source,
         occurred_at=to_timestamp(fact.occurred_us),
     )  # fmt: skip
-    if fact.properties is not None:
-        event.properties.CopyFrom(to_struct(fact.properties))
-    return Release(event, row.digest, _kind(fact.type))
+    return Release(publishing.Fact(0, event, _json(fact.properties), row.digest), _kind(fact.type))
+
+
+def _json(properties: Mapping[str, Any] | None) -> bytes:
+    return b"" if properties is None else msgspec.json.encode(properties)
 
 
 def _kind(fact_type: str) -> stream_pb2.FactKind.ValueType:

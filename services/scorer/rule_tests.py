@@ -7,9 +7,9 @@ from services.scorer.models import read_criterion, read_rule
 from services.scorer.scoring.lead import Fact
 from services.scorer.scoring.model import Criterion, Model, Rule
 from services.scorer.versions import faults
-from services.scorer.wire import to_dict
 from services.shared.errors import FieldViolation, InvalidRequest
 from services.shared.facts.identity import fold_type
+from services.shared.facts.properties import read
 
 
 def try_rule(request: contract.TestRuleRequest) -> contract.TestRuleResponse:
@@ -18,11 +18,11 @@ def try_rule(request: contract.TestRuleRequest) -> contract.TestRuleResponse:
         rule = read_rule(request.rule)
         _check(Model(0, rules=(rule,)), "rules[0].", "rule.")
         event = request.event
-        fact = Fact("", "", fold_type(event.type), 0, to_dict(event.properties), event.source)
+        fact = Fact("", "", fold_type(event.type), 0, read(event.properties, "event.properties"), event.source)
         return _try_rule(rule, fact)
     criterion = read_criterion(request.criterion)
     _check(Model(0, criteria=(criterion,)), "criteria[0].", "criterion.")
-    return _try_criterion(criterion, to_dict(request.profile))
+    return _try_criterion(criterion, read(request.profile, "profile"))
 
 
 def _check(model: Model, path: str, field: str) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
+import msgspec
 from google.protobuf.message import DecodeError
-from google.protobuf.struct_pb2 import Struct, Value
+from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 from leadscore.ingest.v1 import ingest_service_pb2
 from leadscore.score.v1 import score_pb2
@@ -20,8 +22,6 @@ from services.shared.bus import StreamMessage
 from services.shared.clock import US_PER_S
 
 DIGEST_BYTES = 16
-INTEGER_MAX = 2**53
-"""Up to here a double holds every whole number, so one without a fraction is taken for a whole number."""
 
 TYPES = {
     stream_pb2.FACT_KIND_PROFILE: PROFILE,
@@ -33,6 +33,9 @@ TYPES = {
 }
 """The core's types of the facts that are no events."""
 KINDS = {fact_type: kind for kind, fact_type in TYPES.items()}
+
+
+_DECODER = msgspec.json.Decoder(dict[str, Any])
 
 
 class UnreadableMessage(Exception):
@@ -74,36 +77,24 @@ def read_message(message: StreamMessage) -> tuple[list[Incoming], Report | None]
     digests, kind = batch.digests, TYPES.get(batch.kind)
     if len(digests) != DIGEST_BYTES * len(batch.events) or not batch.events:
         raise UnreadableMessage(f"{len(batch.events)} facts and {len(digests)} bytes of digests")
+    if len(batch.properties) not in (0, len(batch.events)):
+        raise UnreadableMessage(f"{len(batch.events)} facts and {len(batch.properties)} properties")
     facts = []
-    for index, event in enumerate(batch.events):
+    for index, (event, document) in enumerate(zip_longest(batch.events, batch.properties)):
         occurred_at = event.occurred_at
         occurred_us = occurred_at.seconds * US_PER_S + occurred_at.nanos // 1_000
-        properties = to_dict(event.properties) if event.HasField("properties") else None
+        properties = _decoded(document) if document else None
         fact = Fact(event.event_id, event.lead_id, kind or event.type, occurred_us, properties, event.source)
         digest = digests[index * DIGEST_BYTES : (index + 1) * DIGEST_BYTES]
         facts.append(Incoming(fact, digest, tenant_id, message.partition, batch.received_at_us, batch.import_id))
     return facts, None
 
 
-def to_dict(struct: Struct) -> dict[str, Any]:
-    """A Struct as plain values; numbers without a fraction as whole numbers."""
-    return {key: _plain(value) for key, value in struct.fields.items()}
-
-
-def _plain(value: Value) -> Any:
-    match value.WhichOneof("kind"):
-        case "string_value":
-            return value.string_value
-        case "number_value":
-            number = value.number_value
-            return int(number) if number.is_integer() and abs(number) <= INTEGER_MAX else number
-        case "bool_value":
-            return value.bool_value
-        case "struct_value":
-            return to_dict(value.struct_value)
-        case "list_value":
-            return [_plain(item) for item in value.list_value.values]
-    return None
+def _decoded(document: bytes) -> dict[str, Any]:
+    try:
+        return _DECODER.decode(document)
+    except msgspec.DecodeError as error:
+        raise UnreadableMessage(str(error)) from error
 
 
 def to_struct(values: Mapping[str, Any]) -> Struct:

@@ -64,6 +64,17 @@ async def test_a_message_that_cannot_be_read_is_kept_as_it_came(suite: Suite, bu
     assert progress.dead_letters == 1
 
 
+@pytest.mark.parametrize("properties", [[b"{"], [b"[1]"], [b"{}", b"{}"]])
+async def test_properties_that_cannot_be_read_make_the_message_unreadable(
+    suite: Suite, bus: Bus, properties: list[bytes]
+) -> None:
+    facts = stream_pb2.FactBatch.FromString(batch(event("e1")))
+    facts.properties.extend(properties)
+    token = await put(bus, 3, facts.SerializeToString())
+    answer = await suite.scorer.ListQuarantine(Quarantine(consistency_token=token))
+    assert [item.reason for item in answer.items] == [scorer.QUARANTINE_REASON_POISON]
+
+
 async def test_one_bad_fact_is_set_apart_and_the_good_ones_around_it_count(suite: Suite, bus: Bus) -> None:
     partition = partition_of("demo", "ada", bus.partitions)
     token = await put(bus, partition, batch(event("e1"), event("e\0bad"), event("e2")))

@@ -38,7 +38,7 @@ def test_the_partition_of_a_lead_never_changes(tenant: str, lead: str, partition
 def test_the_content_is_what_was_sent_before_anything_is_filled_in() -> None:
     first = event_pb2.Event(event_id="e1", lead_id="ada", type="Page View")
     second = event_pb2.Event(event_id="e1", lead_id="ada", type="page_view")
-    early, late = identify([(0, first)], 1_000_000, None)[0], identify([(0, second)], 9_000_000, None)[0]
+    early, late = identify(0, first, 1_000_000, None), identify(0, second, 9_000_000, None)
     assert early.digest == late.digest
     assert early.event.occurred_at != late.event.occurred_at
 

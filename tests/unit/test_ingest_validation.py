@@ -9,6 +9,7 @@ from leadscore.event.v1 import event_pb2
 from leadscore.ingest.v1 import ingest_service_pb2 as contract
 
 from services.ingest.validation import EVENT_BYTES_MAX, event_violations, profile_violations
+from services.shared.facts.properties import faults
 from services.shared.server import violations_of
 
 NOW_US = 1_700_000_000_000_000
@@ -95,13 +96,13 @@ def test_an_event_larger_than_the_limit_is_refused_with_both_sizes() -> None:
 def test_properties_that_cannot_be_kept_are_named(properties: dict[str, Any], field: str) -> None:
     odd = event()
     odd.properties.update(properties)
-    assert [each.field for each in event_violations(odd, NOW_US)] == [field]
+    assert [each.field for each in faults(odd.properties, "properties")] == [field]
 
 
 def test_a_value_without_a_kind_is_refused() -> None:
     odd = event()
     odd.properties.fields["empty"].CopyFrom(Value())
-    assert [each.field for each in event_violations(odd, NOW_US)] == ["properties.empty"]
+    assert [each.field for each in faults(odd.properties, "properties")] == ["properties.empty"]
 
 
 def test_properties_of_eight_levels_are_accepted() -> None:
@@ -110,7 +111,7 @@ def test_properties_of_eight_levels_are_accepted() -> None:
         deep = {"a": deep}
     fine = event()
     fine.properties.update(deep)
-    assert event_violations(fine, NOW_US) == []
+    assert faults(fine.properties, "properties") == []
 
 
 def test_a_profile_needs_a_key_of_a_bounded_length() -> None:

@@ -12,6 +12,7 @@ from services.shared.bus import Bus
 from services.shared.clock import US_PER_S
 from services.shared.errors import RetriableError
 from services.shared.facts.identity import content_digest, fold_type, made_event_id, message_id, partition_of
+from services.shared.facts.properties import to_json
 
 MESSAGE_BYTES_MAX = 512 * 1024
 """A larger message holds its partition up; the server's own default limit is 1 MiB."""
@@ -19,10 +20,13 @@ MESSAGE_BYTES_MAX = 512 * 1024
 
 @dataclass(slots=True)
 class Fact:
-    """A fact on its way into the stream. `event` is as it will be stored; `digest` is of what was sent."""
+    """A fact on its way into the stream. `event` is as it will be stored, without its `properties`, which are JSON or
+    empty; `digest` is of what was sent.
+    """
 
     index: int
     event: event_pb2.Event
+    properties: bytes
     digest: bytes
     duplicate: bool = False
 
@@ -36,19 +40,20 @@ class Message:
     size_bytes: int = 0
 
 
-def identify(events: Iterable[tuple[int, event_pb2.Event]], now_us: int, idempotency_key: str | None) -> list[Fact]:
-    """Gives each event, with its index in the request, its digest, and then its id and time where it came without."""
-    facts = []
-    for index, event in events:
-        event.type = fold_type(event.type)
-        digest = content_digest(event)
-        if not event.event_id:
-            event.event_id = made_event_id(idempotency_key, index)
-        if not event.HasField("occurred_at"):
-            event.occurred_at.seconds, microseconds = divmod(now_us, US_PER_S)
-            event.occurred_at.nanos = microseconds * 1_000
-        facts.append(Fact(index, event, digest))
-    return facts
+def identify(index: int, event: event_pb2.Event, now_us: int, idempotency_key: str | None) -> Fact:
+    """Gives an event, with its index in the request, its digest, and then its id and time where it came without; takes
+    its properties out of it. Raises Unfit, before anything is changed, if they hold what no fact can hold.
+    """
+    properties = to_json(event.properties) if event.HasField("properties") else b""
+    event.type = fold_type(event.type)
+    digest = content_digest(event)
+    event.ClearField("properties")
+    if not event.event_id:
+        event.event_id = made_event_id(idempotency_key, index)
+    if not event.HasField("occurred_at"):
+        event.occurred_at.seconds, microseconds = divmod(now_us, US_PER_S)
+        event.occurred_at.nanos = microseconds * 1_000
+    return Fact(index, event, properties, digest)
 
 
 class Publisher:
@@ -119,7 +124,7 @@ class Publisher:
         filling: dict[int, Message] = {}
         for fact in facts:
             partition = partition_of(tenant_id, fact.event.lead_id, self._bus.partitions)
-            size = fact.event.ByteSize()
+            size = fact.event.ByteSize() + len(fact.properties)
             message = filling.get(partition)
             if message is None or message.size_bytes + size > bytes_max:
                 message = filling[partition] = Message(partition)
@@ -135,6 +140,7 @@ class Publisher:
         events = [fact.event for fact in message.facts]
         batch = stream_pb2.FactBatch(received_at_us=now_us, import_id=import_id, kind=kind, digests=digests)
         batch.events.extend(events)
+        batch.properties.extend([fact.properties for fact in message.facts])
         identity = message_id(tenant_id, [event.event_id for event in events], digests)
         return message.partition, tenant_id, batch.SerializeToString(), identity
 
