@@ -30,7 +30,7 @@ def to_dict(struct: Struct, depth: int = 1) -> dict[str, Any]:
     if depth > DEPTH_MAX:
         raise Unfit
     found = {key: _plain(value, depth) for key, value in struct.fields.items()}
-    if any("\0" in key for key in found):
+    if "\0" in "".join(found):
         raise Unfit
     return found
 
