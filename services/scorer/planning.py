@@ -9,11 +9,12 @@ positions.
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from services.scorer import statements
 from services.scorer.announcements import Announcement, announcements_of
 from services.scorer.batches import Batch
-from services.scorer.effects import Effects, EventKey, LeadKey, working_out
+from services.scorer.effects import SLICE, Effects, EventKey, LeadKey, working_out
 from services.scorer.optimism import Optimism
 from services.scorer.rollups import Standing
 from services.scorer.rows import writing
@@ -90,6 +91,7 @@ class Planner:
         for part, rows in writing(effects, now_us):
             if rows:
                 parts.append((part, rows))
+            if len(rows) >= SLICE:
                 await _let_others_work()
         standing = {(each.tenant_id, each.fact.event_id): (each.digest, each.fact.lead_id) for each in effects.events}
         plan = Plan(
@@ -132,5 +134,5 @@ class Planner:
             self._leads.pop(key, None)
             self._leads[key] = folding.lead
         self._standings |= effects.standings
-        for key in list(self._leads)[: max(0, len(self._leads) - CACHED_LEADS_MAX)]:
+        for key in list(islice(self._leads, max(0, len(self._leads) - CACHED_LEADS_MAX))):
             del self._leads[key], self._standings[key]
