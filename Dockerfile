@@ -2,6 +2,8 @@
 
 FROM python:3.11-slim AS build
 WORKDIR /app
+# For the scorer's core, which is compiled.
+RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 COPY requirements.lock ./
 RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --require-hashes -r requirements.lock
 COPY pyproject.toml README.md ./
@@ -12,7 +14,8 @@ COPY gateway gateway
 COPY intake intake
 COPY cli cli
 COPY embedded embedded
-RUN /venv/bin/pip install --no-cache-dir --no-deps --no-build-isolation --editable . && /venv/bin/python tools/generate_stubs.py
+RUN /venv/bin/pip install --no-cache-dir --no-deps --no-build-isolation --editable . && /venv/bin/python tools/generate_stubs.py \
+    && /venv/bin/python tools/compile_core.py
 
 FROM python:3.11-slim
 COPY --from=build /venv /venv

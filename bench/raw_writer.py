@@ -17,7 +17,8 @@ from psycopg import sql
 
 from embedded.postgres import Postgres
 from services.scorer import statements
-from services.scorer.binary import array, jsonb, moment
+from services.scorer.arrays import array
+from services.scorer.binary import jsonb, moment
 from services.scorer.prepare import prepare
 from services.shared.clock import to_us
 from services.shared.settings import Settings

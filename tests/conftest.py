@@ -15,9 +15,21 @@ from embedded.nats import NatsServer
 from embedded.postgres import Postgres
 from services.scorer.prepare import prepare
 from services.shared.settings import Settings
+from tools import compile_core
 
 TEMPLATE = "leadscore_template"
 ADMIN_KEY = "a-key-for-tests"
+
+
+def pytest_configure() -> None:
+    """Refuses to try compiled code that is not what the sources say."""
+    if compile_core.is_compiled() and not compile_core.is_current():
+        pytest.exit("the scorer's core was compiled from other sources: `make core`, or `make test`", returncode=2)
+
+
+def pytest_report_header() -> str:
+    """Says what is tried."""
+    return f"the scorer's core: {'compiled' if compile_core.is_compiled() else 'plain Python'}"
 
 
 @pytest.fixture(scope="session")

@@ -61,7 +61,7 @@ class Conflict:
     standing_lead_id: str
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Before:
     """What a lead was before the batch, as far as sums depend on it."""
 
@@ -69,6 +69,14 @@ class Before:
     version: int
     changed_day: int
     profile: Mapping[str, Any] | None
+
+    def __init__(
+        self, standing: Standing | None, version: int, changed_day: int, profile: Mapping[str, Any] | None
+    ) -> None:
+        self.standing = standing
+        self.version = version
+        self.changed_day = changed_day
+        self.profile = profile
 
 
 NOTHING = Before(None, 0, 0, None)
@@ -101,6 +109,8 @@ class Effects:
     names_gained: list[tuple[str, str, str]] = field(default_factory=list)
     names_lost: list[tuple[str, str, str]] = field(default_factory=list)
     tallies: dict[tuple[str, str, int], Tally] = field(default_factory=dict)
+    # What became of the facts that came with no import; nobody asks.
+    no_import: Tally = field(default_factory=Tally)
     erasures: Erasures = field(default_factory=Erasures)
 
     def __post_init__(self) -> None:
@@ -231,5 +241,5 @@ def _is_new(incoming: Incoming, known: Known, effects: Effects, tally: Tally) ->
 
 def _tally(effects: Effects, incoming: Incoming) -> Tally:
     if not incoming.import_id:
-        return Tally()
+        return effects.no_import
     return effects.tallies.setdefault((incoming.tenant_id, incoming.import_id, incoming.partition), Tally())

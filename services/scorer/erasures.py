@@ -48,7 +48,7 @@ def erase(incoming: Incoming, known: Known, effects: Effects, before: Before, at
         effects.rollups.take_events(tenant_id, event_type, source, hour, number)
     end = Change(
         lead_id, Cause.ERASURE, incoming.fact, before.version + 1, 0, before.standing.score,
-        before.standing.grade or "", NO_SCORE, (), (),
+        before.standing.grade, NO_SCORE, (), (),
     )  # fmt: skip
     effects.erasures.ends.append((tenant_id, end))
 

@@ -1,10 +1,12 @@
-"""A lead between the core's values and the bytes stored of it (MessagePack, a list: names would be most of it)."""
+"""A lead, or a fact, between the core's values and the bytes stored of it (MessagePack, a list: names would be most of
+it).
+"""
 
 from typing import Any
 
 import msgspec
 
-from services.scorer.scoring.lead import Lead, Override, StatusChange
+from services.scorer.scoring.lead import Fact, Lead, Override, StatusChange
 
 FORMAT = 1
 """The first item. Another layout gets another number, so that no scorer misreads what another one wrote."""
@@ -42,6 +44,16 @@ def load_lead(stored: bytes) -> Lead:
         tuple(source_since) if source_since else None, first_day, int.from_bytes(days, "little"), changed_day, version,
         score, machine_score, engagement, fit, grade, lines, evaluated_us, letter, digit, tuple(above),
     )  # fmt: skip
+
+
+def dump_fact(fact: Fact) -> bytes:
+    """A fact as it is set apart where it could not be processed."""
+    return _encode((fact.event_id, fact.lead_id, fact.type, fact.occurred_us, fact.properties, fact.source))
+
+
+def load_fact(stored: bytes) -> Fact:
+    """A fact as it was set apart."""
+    return Fact(*_decode(stored))
 
 
 def _days(days: int) -> bytes:

@@ -39,7 +39,37 @@ def dump_model(model: Model) -> dict[str, Any]:
 
 def load_model(version: int, stored: dict[str, Any]) -> Model:
     """A model as the core takes it."""
-    return msgspec.convert({**stored, "version": version}, Model)
+    known = {
+        **stored,
+        "version": version,
+        "rules": tuple(map(_load_rule, stored["rules"])),
+        "criteria": tuple(map(_load_criterion, stored["criteria"])),
+        "groups": tuple(Group(**each) for each in stored["groups"]),
+        "fit_groups": tuple(Group(**each) for each in stored["fit_groups"]),
+        "grades": _load_grades(stored["grades"]),
+        "thresholds": tuple(Threshold(**{**each, "of": Measured(each["of"])}) for each in stored["thresholds"]),
+    }
+    return Model(**known)
+
+
+def _load_rule(stored: dict[str, Any]) -> Rule:
+    frequency, weight = stored["frequency"], stored["weight"]
+    return Rule(
+        **{
+            **stored,
+            "frequency": Frequency(**frequency) if frequency else None,
+            "weight": Weight(Decay(weight["decay"]), weight["days"]) if weight else None,
+        }
+    )
+
+
+def _load_criterion(stored: dict[str, Any]) -> Criterion:
+    return Criterion(**{**stored, "bands": tuple(Band(**each) for each in stored["bands"])})
+
+
+def _load_grades(stored: dict[str, Any]) -> Grades:
+    levels = {key: tuple((name, at_least) for name, at_least in stored[key]) for key in ("letters", "digits")}
+    return Grades(**{**stored, **levels})
 
 
 def read_definition(definition: contract.ModelDefinition, version: int = 0) -> Model:

@@ -15,8 +15,8 @@ from sqlalchemy import Row, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.scorer import audit
+from services.scorer.lead_state import load_fact
 from services.scorer.rows import REASON_CONFLICT
-from services.scorer.scoring.lead import Fact
 from services.scorer.wire import KINDS, to_struct, to_timestamp
 from services.shared.clock import Clock, to_datetime, to_us
 from services.shared.credentials import Caller
@@ -134,7 +134,7 @@ def release_of(row: Stored) -> Release:
         return Release(publishing.Fact(0, event, _json(row.properties), digest), _kind(row.type))
     if not row.digest:
         raise FailedPrecondition(f"item {row.item_id} is a message that cannot be read; it can only be dropped")
-    fact = msgspec.msgpack.decode(row.payload, type=Fact)
+    fact = load_fact(row.payload)
     event = event_pb2.Event(
         event_id=fact.event_id, lead_id=fact.lead_id, type=_name(fact.type), source=fact.source,
         occurred_at=to_timestamp(fact.occurred_us),

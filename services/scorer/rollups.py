@@ -7,8 +7,9 @@ day that passed, another model, a score set by hand.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import Any
 
 from services.scorer.scoring.evaluation import PARTS_OF_A_POINT, Lines
 from services.scorer.scoring.lead import DAY_US, FIRST_STATUS, Fact, Lead, StatusChange
@@ -65,22 +66,43 @@ Groups = tuple[str | None, ...]
 """The groups that a lead is in, in the order of GROUPS."""
 
 GROUPS = (Kind.GRADES, Kind.STATUSES, Kind.SOURCES, Kind.COMPANIES)
-"""What leads are grouped by, in the order of the fields of Standing."""
+"""What leads are grouped by."""
 
 
-class Standing(NamedTuple):
-    """What a lead gives to the sums. The groups that it is in are the fields from the second on."""
+@dataclass(slots=True, init=False)
+class Standing:
+    """What a lead gives to the sums."""
 
     score: int
-    grade: str | None
-    status: str | None
-    source: str | None
-    company: str | None
+    groups: Groups
     lines: Lines
     first_day: int
     days: int
     statuses: tuple[StatusChange, ...]
     first_us: int
+
+    def __init__(
+        self,
+        score: int,
+        groups: Groups,
+        lines: Lines,
+        first_day: int,
+        days: int,
+        statuses: tuple[StatusChange, ...],
+        first_us: int,
+    ) -> None:
+        self.score = score
+        self.groups = groups
+        self.lines = lines
+        self.first_day = first_day
+        self.days = days
+        self.statuses = statuses
+        self.first_us = first_us
+
+    @property
+    def grade(self) -> str:
+        """The grade."""
+        return self.groups[0] or ""
 
 
 def standing_of(lead: Lead) -> Standing:
@@ -88,7 +110,7 @@ def standing_of(lead: Lead) -> Standing:
     company = lead.profile.get("company")
     company = company[:NAME_LENGTH_MAX] if company and isinstance(company, str) else None
     return Standing(
-        lead.score, lead.grade, lead.status, lead.source, company, lead.lines, lead.first_day, lead.days,
+        lead.score, (lead.grade, lead.status, lead.source, company), lead.lines, lead.first_day, lead.days,
         tuple(lead.statuses), lead.known_since_us,
     )  # fmt: skip
 
@@ -171,7 +193,7 @@ class Rollups:
         was_step, step = before.score - before.score % SCORE_STEP, after.score - after.score % SCORE_STEP
         if was_step != step:
             self._steps[tenant_id, was_step, step, today_us] += 1
-        self._go(tenant_id, before[1:5], after[1:5], today_us, before.score, after.score)
+        self._go(tenant_id, before.groups, after.groups, today_us, before.score, after.score)
         if before.lines is not after.lines:
             self._move_lines(tenant_id, before.lines, after.lines)
         if before.days != after.days:
@@ -185,7 +207,7 @@ class Rollups:
         else:
             self._new[tenant_id] += 1
         self._steps[tenant_id, None, standing.score - standing.score % SCORE_STEP, today_us] += 1
-        self._go(tenant_id, None, standing[1:5], today_us, 0, standing.score)
+        self._go(tenant_id, None, standing.groups, today_us, 0, standing.score)
         self._move_lines(tenant_id, {}, standing.lines)
         self._add_days(tenant_id, standing.first_day, standing.days)
 

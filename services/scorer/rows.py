@@ -5,15 +5,13 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
-import msgspec
-
 from services.scorer import statements
 from services.scorer.announcements import Announcement
 from services.scorer.batches import Unreadable
 from services.scorer.binary import day, jsonb, moment
 from services.scorer.effects import Conflict, Effects, LeadKey
 from services.scorer.erased_rows import CLEAR_SUMS, removals
-from services.scorer.lead_state import dump_lead
+from services.scorer.lead_state import dump_fact, dump_lead
 from services.scorer.scoring.evaluation import changes_at_us
 from services.scorer.scoring.fold import Change, Folding
 from services.scorer.scoring.thresholds import Crossing
@@ -148,7 +146,7 @@ def poison_row(incoming: Incoming, detail: str, now: int) -> tuple[Any, ...]:
     event_id, lead_id, event_type, source = map(storable, (fact.event_id, fact.lead_id, fact.type, fact.source))
     return (
         incoming.tenant_id, event_id, incoming.digest, lead_id, REASON_POISON, storable(detail), "", event_type,
-        None, now, source, None, msgspec.msgpack.encode(fact), now,
+        None, now, source, None, dump_fact(fact), now,
     )  # fmt: skip
 
 

@@ -6,7 +6,8 @@ from functools import lru_cache
 from itertools import count
 from typing import Any
 
-from services.scorer.binary import ON_THE_WIRE, Array, arrays
+from services.scorer.arrays import Array, arrays
+from services.scorer.binary import ON_THE_WIRE
 
 
 class Bulk:

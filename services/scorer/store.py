@@ -14,7 +14,7 @@ from psycopg.types.json import Jsonb
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.scorer import statements
-from services.scorer.binary import Array, array
+from services.scorer.arrays import Array, array
 from services.scorer.conditions.expression import compile_model
 from services.scorer.effects import EventCount, EventKey, Known, LeadKey
 from services.scorer.erased_rows import count_events
@@ -306,7 +306,8 @@ class Transaction:
                 async with self._connection.cursor().copy(part.copy) as copy:
                     copy.set_types(part.wire_types)
                     for row in found:
-                        await copy.write_row(row)
+                        if encoded := copy.formatter.write_row(row):
+                            await copy.write(encoded)  # As copy.write_row does, without waiting row by row.
         async with self._connection.pipeline():
             for part, found in parts:
                 if isinstance(part, statements.Target):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 from google.protobuf.message import DecodeError
@@ -42,7 +42,8 @@ class UnreadableMessage(Exception):
     """A message of the stream that is not what ingest writes."""
 
 
-class Incoming(NamedTuple):
+@dataclass(slots=True, init=False)
+class Incoming:
     """A fact with what it came with."""
 
     fact: Fact
@@ -51,6 +52,16 @@ class Incoming(NamedTuple):
     partition: int
     received_us: int
     import_id: str
+
+    def __init__(
+        self, fact: Fact, digest: bytes, tenant_id: str, partition: int, received_us: int, import_id: str
+    ) -> None:
+        self.fact = fact
+        self.digest = digest
+        self.tenant_id = tenant_id
+        self.partition = partition
+        self.received_us = received_us
+        self.import_id = import_id
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,13 @@ SLEEPS = "INSERT INTO scorers (scorer_id, alive_until) VALUES ('sleeper', now() 
 OWNS = "UPDATE partitions SET owner = 'sleeper'"
 
 
+def wait_for_the_end_of(backend: int, settings: Settings) -> None:
+    """A session that is told to end takes a moment."""
+    with psycopg.connect(settings.database_url, autocommit=True) as looking:
+        while looking.execute("SELECT FROM pg_stat_activity WHERE pid = %s", [backend]).fetchone():
+            pass
+
+
 @pytest.mark.parametrize("sleeper", ["sleeper", "another"])
 async def test_what_a_dead_scorer_has_locked_is_freed_and_what_others_have_is_not(
     settings: Settings, sleeper: str
@@ -31,6 +38,8 @@ async def test_what_a_dead_scorer_has_locked_is_freed_and_what_others_have_is_no
             with ends, sleeping.cursor().copy(COPY) as copy:
                 copy.write_row([99])
                 await ownership.renew()
+                if sleeper == "sleeper":
+                    wait_for_the_end_of(sleeping.info.backend_pid, settings)
                 await ownership.renew()
             assert sleeping.closed == (sleeper == "sleeper")
         assert len(ownership.held) == (4 if sleeper == "sleeper" else 0)

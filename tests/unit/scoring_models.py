@@ -10,7 +10,7 @@ The profile of hypothesis is named by the variable HYPOTHESIS_PROFILE:
 import os
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from typing import Any
 
@@ -318,7 +318,8 @@ def folded(model: CompiledModel, its_facts: Iterable[Fact], at_us: int = START_U
 def visible(lead: Lead) -> dict[str, Any]:
     """All of a lead that depends neither on the order nor on the way; what was announced on the way may."""
     of_the_way = {"version", "changed_day", "letter", "digit", "above"}
-    return {name: getattr(lead, name) for name in Lead.__slots__ if name not in of_the_way}
+    names = [field.name for field in fields(Lead)]
+    return {name: getattr(lead, name) for name in names if name not in of_the_way}
 
 
 def history_of(model: CompiledModel, its_facts: Iterable[Fact]) -> History:

@@ -1,6 +1,7 @@
 """Repeats, conflicts, erasures, and the numbers of leads by score: what becomes of a batch of facts."""
 
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -128,9 +129,9 @@ def lives(draw: st.DrawFn) -> list[Fact]:
         kind = draw(st.sampled_from(["as it is", "as it is", "status", "erasure", "again"]))
         if kind == "status":
             said = {"status": draw(st.sampled_from(["contacted", "qualified", "won"]))}
-            facts.append(fact._replace(type=STATUS, properties=said))
+            facts.append(replace(fact, type=STATUS, properties=said))
         elif kind == "erasure":
-            facts.append(fact._replace(type=ERASURE, properties={"actor": "kim"}))
+            facts.append(replace(fact, type=ERASURE, properties={"actor": "kim"}))
         elif kind == "again" and facts:
             facts.append(draw(st.sampled_from(facts)))
         else:

@@ -12,8 +12,8 @@ exact, so neither the order of summing nor the machine can show.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from math import floor
-from typing import NamedTuple
 
 from services.scorer.scoring.compiled import CompiledModel
 from services.scorer.scoring.lead import DAY_US, Lead
@@ -33,7 +33,8 @@ Lines = dict[str, float]
 NOTHING = Measure()
 
 
-class Evaluation(NamedTuple):
+@dataclass(slots=True, init=False)
+class Evaluation:
     """A score at a time and what it is made of; `machine_score` is what it would be without an override."""
 
     score: int
@@ -42,6 +43,14 @@ class Evaluation(NamedTuple):
     fit: int
     grade: str
     lines: Lines
+
+    def __init__(self, score: int, machine_score: int, engagement: int, fit: int, grade: str, lines: Lines) -> None:
+        self.score = score
+        self.machine_score = machine_score
+        self.engagement = engagement
+        self.fit = fit
+        self.grade = grade
+        self.lines = lines
 
 
 class Sheet:
@@ -95,10 +104,10 @@ class Sheet:
     def total(self, at_us: int) -> Evaluation:
         """The score at a time."""
         model, lines = self._model.model, {**self._rules, **self._criteria}
-        engagement = _grouped(lines, self._rules, self._model.rule_groups, self._model.bounded_groups, "group:")
-        engagement = _whole(lines, engagement, model.engagement_max, "engagement")
-        fit = _grouped(lines, self._criteria, self._model.fit_groups, self._model.bounded_fit_groups, "fit_group:")
-        fit = _whole(lines, fit, model.fit_max, "fit")
+        given = _grouped(lines, self._rules, self._model.rule_groups, self._model.bounded_groups, "group:")
+        engagement = _whole(lines, given, model.engagement_max, "engagement")
+        given = _grouped(lines, self._criteria, self._model.fit_groups, self._model.bounded_fit_groups, "fit_group:")
+        fit = _whole(lines, given, model.fit_max, "fit")
         score = machine_score = min(engagement + fit, model.score_max)
         if machine_score != engagement + fit:
             lines[f"{BOUND}score"] = float(machine_score - engagement - fit)

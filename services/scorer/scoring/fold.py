@@ -6,7 +6,6 @@ The caller has sorted out repeats and conflicts: each fact comes here once, in a
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import NamedTuple
 
 from services.scorer.scoring.absorb import absorb_event, absorb_fact
 from services.scorer.scoring.compiled import CompiledModel
@@ -26,7 +25,7 @@ class Cause(IntEnum):
     ERASURE = 6
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Contribution:
     """What one line gave to a change: `count` events newly counted, `points` of either sign."""
 
@@ -34,8 +33,14 @@ class Contribution:
     count: int
     points: float
 
+    def __init__(self, rule: str, count: int, points: float) -> None:
+        self.rule = rule
+        self.count = count
+        self.points = points
 
-class Change(NamedTuple):
+
+@dataclass(slots=True, init=False)
+class Change:
     """One change of a lead's score: a row of its ledger. `fact` is None for what time or a new model did."""
 
     lead_id: str
@@ -48,6 +53,30 @@ class Change(NamedTuple):
     after: Evaluation
     contributions: tuple[Contribution, ...]
     crossings: tuple[Crossing, ...]
+
+    def __init__(
+        self,
+        lead_id: str,
+        cause: Cause,
+        fact: Fact | None,
+        version: int,
+        model_version: int,
+        score_before: int,
+        grade_before: str,
+        after: Evaluation,
+        contributions: tuple[Contribution, ...],
+        crossings: tuple[Crossing, ...],
+    ) -> None:
+        self.lead_id = lead_id
+        self.cause = cause
+        self.fact = fact
+        self.version = version
+        self.model_version = model_version
+        self.score_before = score_before
+        self.grade_before = grade_before
+        self.after = after
+        self.contributions = contributions
+        self.crossings = crossings
 
 
 class Folding:

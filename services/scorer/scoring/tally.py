@@ -21,13 +21,18 @@ Tally: TypeAlias = int | dict[int, Any]
 """By the rule's needs: a number; numbers by day; and each of them by the value of a key."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Measure:
     """What a rule makes of its events on a day: how many it has seen, how many count, for how much (parts of FULL)."""
 
-    matched: int = 0
-    count: int = 0
-    weight: int = 0
+    matched: int
+    count: int
+    weight: int
+
+    def __init__(self, matched: int = 0, count: int = 0, weight: int = 0) -> None:
+        self.matched = matched
+        self.count = count
+        self.weight = weight
 
 
 def key_of(value: Any) -> int:
