@@ -21,7 +21,7 @@ MARK = SCORER / "core.digest"
 NAME = "services.scorer.core"
 """The shared library, which all modules of the core are in; beside each lies a small one that leads there."""
 
-AROUND = ("announcements", "binary", "effects", "erasures", "lead_state", "rollups", "rows", "wire")
+AROUND = ("announcements", "binary", "cache", "effects", "erasures", "lead_state", "rollups", "rows", "wire")
 CORE = (*sorted((SCORER / "scoring").glob("[!_]*.py")), *(SCORER / f"{name}.py" for name in AROUND))
 """What an event goes through in the scorer between its message and its rows: functions of values."""
 

@@ -25,8 +25,8 @@ from services.shared.bus import Bus, Reader
 from services.shared.clock import Clock
 from services.shared.errors import OwnershipLost, RetriableError, StreamInterrupted, StreamRebuilt
 
-BATCH_BYTES_MAX = 1024 * 1024
-"""Messages are gathered up to about this size (8 000 events) for one transaction: large enough to be fast, as a
+BATCH_BYTES_MAX = 768 * 1024
+"""Messages are gathered up to about this size (6 000 events) for one transaction: large enough to be fast, as a
 lead is written once for all of its events, small enough to be soon with the watchers. A single larger message is a
 batch of its own."""
 READ_TIMEOUT_S = 1.0

@@ -36,12 +36,21 @@ class Known:
     # Contents that are set apart already.
     set_apart: set[tuple[EventKey, bytes]] = field(default_factory=set)
     leads: dict[LeadKey, Lead] = field(default_factory=dict)
-    # What leads give to sums, of those of which it is remembered.
-    standings: Mapping[LeadKey, Standing] = field(default_factory=dict)
+    # More of them, which need not have to do with the batch: those that are kept in memory.
+    cached: dict[LeadKey, Lead] = field(default_factory=dict)
     # All that is stored of the leads that were scored by another model than today's.
     histories: dict[LeadKey, History] = field(default_factory=dict)
     # The stored events of the leads that are to be erased.
     event_counts: dict[LeadKey, list[EventCount]] = field(default_factory=dict)
+
+    def lead(self, key: LeadKey) -> Lead | None:
+        """What was stored of a lead."""
+        return self.cached.get(key) or self.leads.get(key)
+
+    def forget_lead(self, key: LeadKey) -> None:
+        """What comes next about the lead is the first that is known of it."""
+        self.cached.pop(key, None)
+        self.leads.pop(key, None)
 
 
 @dataclass(slots=True)
@@ -82,9 +91,9 @@ class Before:
 NOTHING = Before(None, 0, 0, None)
 
 
-def before_of(lead: Lead, standing: Standing | None = None) -> Before:
+def before_of(lead: Lead) -> Before:
     """What a stored lead is, before anything is folded into it."""
-    return Before(standing or standing_of(lead), lead.version, lead.changed_day, lead.profile)
+    return Before(standing_of(lead), lead.version, lead.changed_day, lead.profile)
 
 
 @dataclass(slots=True)
@@ -98,8 +107,6 @@ class Effects:
     foldings: dict[LeadKey, Folding] = field(default_factory=dict)
     partitions: dict[LeadKey, int] = field(default_factory=dict)
     befores: dict[LeadKey, Before] = field(default_factory=dict)
-    # What the leads give to sums afterwards.
-    standings: dict[LeadKey, Standing] = field(default_factory=dict)
     # By tenant, shard and score: by how much the number of leads with it changes.
     score_counts: Counter[tuple[str, int, int]] = field(default_factory=Counter)
     rollups: Rollups = field(init=False)
@@ -124,6 +131,10 @@ class Effects:
         if change:
             self.changes.append((key[0], change))
 
+    def now_standing(self) -> dict[EventKey, tuple[bytes, str]]:
+        """The contents that stand under the ids of the new events, and their leads."""
+        return {(each.tenant_id, each.fact.event_id): (each.digest, each.fact.lead_id) for each in self.events}
+
     def sum_up(self, at_us: int) -> None:
         """Works out, when all is folded, what changes in the sums over leads."""
         for _ in self.summing_up(at_us):
@@ -139,7 +150,6 @@ class Effects:
     def _sum_up(self, key: LeadKey, lead: Lead, before: Before, at_us: int) -> None:
         tenant_id = key[0]
         was, after = before.standing, standing_of(lead)
-        self.standings[key] = after
         if was is None or was.score != after.score:
             if was is not None:
                 self.score_counts[tenant_id, self.shard, was.score] -= 1
@@ -186,12 +196,12 @@ def working_out(batch: Iterable[Incoming], known: Known, at_us: int, effects: Ef
 
 def _open(key: LeadKey, partition: int, known: Known, effects: Effects, at_us: int) -> Folding:
     """A lead, brought to today's model and to the time."""
-    model, stored = known.models[key[0]], known.leads.get(key)
+    model, stored = known.models[key[0]], known.lead(key)
     if stored is None:
         folding = Folding(model, Lead(key[1]), at_us)
         effects.take(key, partition, folding, NOTHING, None)
     elif stored.model_version == model.version:
-        before = before_of(stored, known.standings.get(key))
+        before = before_of(stored)
         folding = Folding(model, stored, at_us)
         effects.take(key, partition, folding, before, folding.pass_time())
     else:
@@ -204,8 +214,8 @@ def _before(key: LeadKey, known: Known, effects: Effects) -> Before:
     """What a lead that is erased was before the batch."""
     if before := effects.befores.pop(key, None):
         return before
-    stored = known.leads.get(key)
-    return NOTHING if stored is None else before_of(stored, known.standings.get(key))
+    stored = known.lead(key)
+    return NOTHING if stored is None else before_of(stored)
 
 
 def pass_time(effects: Effects, tenant_id: str, partition: int, lead: Lead, model: CompiledModel, at_us: int) -> None:

@@ -80,7 +80,7 @@ def _drop(key: LeadKey, effects: Effects) -> None:
 def _forget(key: LeadKey, known: Known) -> None:
     """What comes next about the lead is the first that is known of it; its event ids stand, for nobody knows whom."""
     tenant_id, lead_id = key
-    known.leads.pop(key, None)
+    known.forget_lead(key)
     for event_key, (digest, standing_lead_id) in known.standing.items():
         if standing_lead_id == lead_id and event_key[0] == tenant_id:
             known.standing[event_key] = digest, ""

@@ -9,23 +9,17 @@ positions.
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
-from services.scorer import statements
+from services.scorer import cache, statements
 from services.scorer.announcements import Announcement, announcements_of
 from services.scorer.batches import Batch
 from services.scorer.effects import SLICE, Effects, EventKey, LeadKey, working_out
 from services.scorer.optimism import Optimism
-from services.scorer.rollups import Standing
 from services.scorer.rows import writing
 from services.scorer.scoring.compiled import CompiledModel
 from services.scorer.scoring.lead import Lead
 from services.scorer.store import Superseded, Transaction
 from services.shared.clock import Clock
-
-CACHED_LEADS_MAX = 30_000
-"""Leads that are kept in memory, some 60 MB: enough for those that are busy at the same time, and several times as many
-as one batch holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +57,7 @@ class Planner:
         self._shard = shard
         self._positions = dict(positions)
         self._models: dict[str, CompiledModel] = {}  # If another one is published, the next commit fails.
-        self._leads: dict[LeadKey, Lead] = {}
-        self._standings: dict[LeadKey, Standing] = {}
+        self._leads: dict[LeadKey, Lead] = {}  # See cache.
         self._under_way: list[Plan] = []
 
     async def plan(self, batch: Batch, reads: Transaction) -> Plan:
@@ -82,18 +75,17 @@ class Planner:
             known.standing.update(plan.standing)
             known.set_apart |= plan.set_apart
         now_us = self._clock.now_us()
-        known.standings = self._standings
         effects = Effects(self._shard)
         for _ in working_out(batch.facts, known, now_us, effects):
             await _let_others_work()
-        self._remember(effects)
+        cache.remember(self._leads, effects)
         parts = []
         for part, rows in writing(effects, now_us):
             if rows:
                 parts.append((part, rows))
             if len(rows) >= SLICE:
                 await _let_others_work()
-        standing = {(each.tenant_id, each.fact.event_id): (each.digest, each.fact.lead_id) for each in effects.events}
+        standing = effects.now_standing()
         plan = Plan(
             batch=batch,
             before=self.positions_of(batch),
@@ -123,16 +115,3 @@ class Planner:
     def forget_leads(self) -> None:
         """Others have changed leads."""
         self._leads.clear()
-        self._standings.clear()
-
-    def _remember(self, effects: Effects) -> None:
-        """Keeps the leads; those not touched for the longest time make room."""
-        for key in effects.erasures.leads:
-            self._leads.pop(key, None)
-            self._standings.pop(key, None)
-        for key, folding in effects.foldings.items():
-            self._leads.pop(key, None)
-            self._leads[key] = folding.lead
-        self._standings |= effects.standings
-        for key in list(islice(self._leads, max(0, len(self._leads) - CACHED_LEADS_MAX))):
-            del self._leads[key], self._standings[key]

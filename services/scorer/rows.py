@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
-from operator import itemgetter
 from typing import Any
 
 from services.scorer import statements
@@ -33,10 +32,13 @@ def writing(effects: Effects, now_us: int) -> Iterator[statements.Part]:
     """The same, table by table, also those of which there is nothing to write."""
     now = moment(now_us)
     yield from removals(effects.erasures, now_us)
-    events = sorted(effects.events, key=lambda incoming: (incoming.tenant_id, incoming.fact.event_id))
+    # By one key after the other: strings by themselves are compared several times as fast as pairs of them.
+    events = sorted(effects.events, key=lambda incoming: incoming.fact.event_id)
+    events.sort(key=lambda incoming: incoming.tenant_id)
     yield statements.EVENTS, [event_row(incoming) for incoming in events]
     yield statements.LEDGER, [ledger_row(tenant_id, change, now) for tenant_id, change in effects.changes]
-    leads = sorted(effects.foldings.items(), key=itemgetter(0))
+    leads = sorted(effects.foldings.items(), key=lambda item: item[0][1])
+    leads.sort(key=lambda item: item[0][0])
     yield statements.LEADS, [lead_row(key, effects.partitions[key], folding, now) for key, folding in leads]
     yield from sums(effects)
     yield statements.INSERT_QUARANTINE, [conflict_row(conflict, now) for conflict in effects.conflicts]

@@ -4,7 +4,7 @@ The statements go through psycopg directly: batches are what makes the scorer fa
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.scorer import statements
+from services.scorer import cache, statements
 from services.scorer.arrays import Array, array
 from services.scorer.conditions.expression import compile_model
 from services.scorer.effects import EventCount, EventKey, Known, LeadKey
@@ -33,7 +33,6 @@ IMPORT_ERRORS_MAX = 10_000
 """Refused rows kept of one import: enough to mend a file by, and no way to fill the disk."""
 ROWS_AT_ONCE_MAX = 300
 """Up to here the ways to the server and back cost more than the slower way in."""
-NO_LEADS: Mapping[LeadKey, Lead] = {}
 NO_MODELS: Mapping[str, CompiledModel] = {}
 
 
@@ -202,21 +201,22 @@ class Transaction:
     async def load(
         self,
         facts: Sequence[Incoming],
-        cached: Mapping[LeadKey, Lead] = NO_LEADS,
+        cached: dict[LeadKey, Lead] | None = None,
         models: Mapping[str, CompiledModel] = NO_MODELS,
         *,
         new: bool = False,
     ) -> Known:
-        """What was stored about the ids and the leads of `facts`; leads that are `cached` are as they are there,
-        tenants have the models that are given, and with `new` the ids are taken for new.
+        """What was stored about the ids and the leads of `facts`; leads that are `cached` are as they are there, by
+        today's model; tenants have the models that are given, and with `new` the ids are taken for new.
         """
         by_tenant: dict[str, list[Incoming]] = {}
         for each in facts:
             by_tenant.setdefault(each.tenant_id, []).append(each)
         known = Known(models={tenant_id: await self._model_of(tenant_id, models) for tenant_id in by_tenant})
+        known.cached = {} if cached is None else cached
         for tenant_id, incoming in by_tenant.items():
             event_ids = [] if new else list({each.fact.event_id for each in incoming})
-            await self._load_known(tenant_id, event_ids, {each.fact.lead_id for each in incoming}, cached, known)
+            await self._load_known(tenant_id, event_ids, cache.missing(tenant_id, incoming, known.cached), known)
         return known
 
     async def _model_of(self, tenant_id: str, models: Mapping[str, CompiledModel]) -> CompiledModel:
@@ -226,13 +226,11 @@ class Transaction:
         self,
         tenant_id: str,
         event_ids: Sequence[str],
-        lead_ids: Collection[str],
-        cached: Mapping[LeadKey, Lead],
+        lead_ids: Sequence[str],
         known: Known,
     ) -> None:
-        leads = [lead for lead_id in lead_ids if (lead := cached.get((tenant_id, lead_id))) is not None]
-        missing = [lead_id for lead_id in lead_ids if (tenant_id, lead_id) not in cached]
-        for what, event_id, content, lead_id in await self._look_up(tenant_id, event_ids, missing):
+        leads = []
+        for what, event_id, content, lead_id in await self._look_up(tenant_id, event_ids, lead_ids):
             if what == statements.STANDING:
                 known.standing[tenant_id, event_id] = content, lead_id
             elif what == statements.SET_APART:
