@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import sys
 import time
 from contextlib import AsyncExitStack
 from typing import Any
@@ -62,7 +63,7 @@ class Running:
                 await self._stack.aclose()
         except TimeoutError:
             for task in asyncio.all_tasks():
-                task.print_stack()
+                sys.stderr.write(f"{task}\n")
             raise
 
 

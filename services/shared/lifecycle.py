@@ -20,6 +20,8 @@ YOUNG_OBJECTS_MAX = 50_000
 the values of every request, which have none."""
 STOP_DEADLINE_S = 10.0
 """Longer than any part's own grace; after it the process ends anyway and what it held is recovered by the others."""
+CANCEL_AGAIN_S = 1.0
+"""How long a task has to end before it is cancelled once more: what it closes takes a fraction of that."""
 
 Start = Callable[[Settings, AsyncExitStack, "Process"], Awaitable[None]]
 
@@ -62,8 +64,9 @@ class Process:
 
 
 async def _cancel(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-    await asyncio.wait([task])
+    while not task.done():  # asyncio.wait_for of Python 3.11, which libraries use, may swallow a cancellation.
+        task.cancel()
+        await asyncio.wait([task], timeout=CANCEL_AGAIN_S)
 
 
 def run(name: str, start: Start, young_objects_max: int = YOUNG_OBJECTS_MAX) -> None:

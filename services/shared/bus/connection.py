@@ -196,7 +196,8 @@ class Bus:
 
     async def _ask(self, question: Awaitable[Any]) -> Any:
         try:
-            return await asyncio.wait_for(question, REQUEST_TIMEOUT_S)
+            async with asyncio.timeout(REQUEST_TIMEOUT_S):
+                return await question
         except (nats.errors.Error, OSError, TimeoutError) as error:
             raise Unavailable("the stream is away") from error
 
