@@ -1,5 +1,6 @@
 """What changed, as it goes out to watchers."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 
@@ -9,8 +10,9 @@ from services.scorer.effects import Effects
 from services.scorer.scoring.fold import Change
 from services.scorer.wire import add_updates
 
-UPDATES_MAX = 2_000
-"""Updates in one announcement: below the stream's limit for a message, and soon with the watchers."""
+UPDATES_MAX = 500
+"""Updates in one announcement: far below the stream's limit for a message, soon with the watchers, and made in a
+millisecond or two, so that a commit under way is not held up."""
 
 
 @dataclass(frozen=True)
@@ -24,15 +26,24 @@ class Announcement:
 
 def announcements_of(effects: Effects, name: str, now_us: int) -> list[Announcement]:
     """The changes of a transaction as they go out, in order for each lead; `name` makes their ids unique."""
+    announcements: list[Announcement] = []
+    for _ in announcing(effects, name, now_us, announcements):
+        pass
+    return announcements
+
+
+def announcing(effects: Effects, name: str, now_us: int, announcements: list[Announcement]) -> Iterator[None]:
+    """The same, one by one: `announcements` are complete at the end."""
     changes: dict[str, list[Change]] = {}
     # What is told of a lead that is erased comes after its end, and is about a new one.
     for tenant_id, change in chain(effects.erasures.ends, effects.changes):
         changes.setdefault(tenant_id, []).append(change)
-    return [
-        Announcement(f"{tenant_id}/{name}/{start}", tenant_id, _payload(found[start : start + UPDATES_MAX], now_us))
-        for tenant_id, found in changes.items()
-        for start in range(0, len(found), UPDATES_MAX)
-    ]
+    for tenant_id, found in changes.items():
+        for start in range(0, len(found), UPDATES_MAX):
+            if announcements:
+                yield
+            payload = _payload(found[start : start + UPDATES_MAX], now_us)
+            announcements.append(Announcement(f"{tenant_id}/{name}/{start}", tenant_id, payload))
 
 
 def _payload(changes: list[Change], now_us: int) -> bytes:

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from services.scorer import cache, statements
-from services.scorer.announcements import Announcement, announcements_of
+from services.scorer.announcements import Announcement, announcing
 from services.scorer.batches import Batch
-from services.scorer.effects import SLICE, Effects, EventKey, LeadKey, working_out
+from services.scorer.effects import Effects, EventKey, LeadKey, working_out
 from services.scorer.optimism import Optimism
 from services.scorer.rows import writing
 from services.scorer.scoring.compiled import CompiledModel
@@ -79,19 +79,19 @@ class Planner:
         for _ in working_out(batch.facts, known, now_us, effects):
             await _let_others_work()
         cache.remember(self._leads, effects)
-        parts = []
-        for part, rows in writing(effects, now_us):
-            if rows:
-                parts.append((part, rows))
-            if len(rows) >= SLICE:
-                await _let_others_work()
+        parts: list[statements.Part] = []
+        for _ in writing(effects, now_us, parts):
+            await _let_others_work()
+        announcements: list[Announcement] = []
+        for _ in announcing(effects, batch.name, now_us, announcements):
+            await _let_others_work()
         standing = effects.now_standing()
         plan = Plan(
             batch=batch,
             before=self.positions_of(batch),
             models={tenant_id: model.version for tenant_id, model in known.models.items()},
             written=parts,
-            announcements=announcements_of(effects, batch.name, now_us),
+            announcements=announcements,
             standing=standing,
             set_apart=frozenset(
                 ((each.incoming.tenant_id, each.incoming.fact.event_id), each.incoming.digest)

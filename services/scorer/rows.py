@@ -1,6 +1,6 @@
 """What is written to each table, as rows."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -8,7 +8,7 @@ from services.scorer import statements
 from services.scorer.announcements import Announcement
 from services.scorer.batches import Unreadable
 from services.scorer.binary import day, jsonb, moment
-from services.scorer.effects import Conflict, Effects, LeadKey
+from services.scorer.effects import SLICE, Conflict, Effects, LeadKey
 from services.scorer.erased_rows import CLEAR_SUMS, removals
 from services.scorer.lead_state import dump_fact, dump_lead
 from services.scorer.scoring.evaluation import changes_at_us
@@ -25,21 +25,36 @@ def written(effects: Effects, now_us: int) -> statements.Parts:
     """What the effects of a batch write. Rows of one table are in one order for all scorers: two that write the same
     ones wait for each other, never in a circle.
     """
-    return [(part, rows) for part, rows in writing(effects, now_us) if rows]
+    parts: list[statements.Part] = []
+    for _ in writing(effects, now_us, parts):
+        pass
+    return parts
 
 
-def writing(effects: Effects, now_us: int) -> Iterator[statements.Part]:
-    """The same, table by table, also those of which there is nothing to write."""
+def writing(effects: Effects, now_us: int, parts: list[statements.Part]) -> Iterator[None]:
+    """The same, slice by slice: `parts` are complete at the end."""
+    for part, rows in _tables(effects, now_us):
+        made: list[Sequence[Any]] = []
+        for number, row in enumerate(rows, start=1):
+            made.append(row)
+            if not number % SLICE:
+                yield
+        if made:
+            parts.append((part, made))
+
+
+def _tables(effects: Effects, now_us: int) -> Iterator[tuple[statements.Bulk, Iterable[Sequence[Any]]]]:
+    """What is written to each table, made as it is asked for."""
     now = moment(now_us)
     yield from removals(effects.erasures, now_us)
     # By one key after the other: strings by themselves are compared several times as fast as pairs of them.
     events = sorted(effects.events, key=lambda incoming: incoming.fact.event_id)
     events.sort(key=lambda incoming: incoming.tenant_id)
-    yield statements.EVENTS, [event_row(incoming) for incoming in events]
-    yield statements.LEDGER, [ledger_row(tenant_id, change, now) for tenant_id, change in effects.changes]
+    yield statements.EVENTS, (event_row(incoming) for incoming in events)
+    yield statements.LEDGER, (ledger_row(tenant_id, change, now) for tenant_id, change in effects.changes)
     leads = sorted(effects.foldings.items(), key=lambda item: item[0][1])
     leads.sort(key=lambda item: item[0][0])
-    yield statements.LEADS, [lead_row(key, effects.partitions[key], folding, now) for key, folding in leads]
+    yield statements.LEADS, (lead_row(key, effects.partitions[key], folding, now) for key, folding in leads)
     yield from sums(effects)
     yield statements.INSERT_QUARANTINE, [conflict_row(conflict, now) for conflict in effects.conflicts]
     tallies = sorted(effects.tallies.items())
