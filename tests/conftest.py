@@ -7,15 +7,23 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
 
 from embedded.nats import NatsServer
 from embedded.postgres import Postgres
+from services.scorer import core
 from services.scorer.prepare import prepare
+from services.shared.errors import SettingError
 from services.shared.settings import Settings
-from tools import compile_core
+
+# The first value that is drawn in a fresh checkout waits for tables of characters, and machines are slow now and then.
+hypothesis.settings.register_profile(
+    "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("unhurried")
 
 TEMPLATE = "leadscore_template"
 ADMIN_KEY = "a-key-for-tests"
@@ -23,13 +31,15 @@ ADMIN_KEY = "a-key-for-tests"
 
 def pytest_configure() -> None:
     """Refuses to try compiled code that is not what the sources say."""
-    if compile_core.is_compiled() and not compile_core.is_current():
-        pytest.exit("the scorer's core was compiled from other sources: `make core`, or `make test`", returncode=2)
+    try:
+        core.check()
+    except SettingError as error:
+        pytest.exit(str(error), returncode=2)
 
 
 def pytest_report_header() -> str:
     """Says what is tried."""
-    return f"the scorer's core: {'compiled' if compile_core.is_compiled() else 'plain Python'}"
+    return f"the scorer's core: {'compiled' if core.is_compiled() else 'plain Python'}"
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ The modules stay what they are, typed Python that runs everywhere; Python prefer
 them. What is compiled is compiled anew when one of them has changed. `--remove` takes it away again.
 """
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -14,23 +13,19 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SCORER = ROOT / "services" / "scorer"
-SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
-MARK = SCORER / "core.digest"
-"""From which sources and for which interpreter the compiled core was made."""
-NAME = "services.scorer.core"
-"""The shared library, which all modules of the core are in; beside each lies a small one that leads there."""
+sys.path.insert(0, str(ROOT))  # `make clean` starts this without what is installed.
 
-AROUND = ("announcements", "binary", "cache", "effects", "erasures", "lead_state", "rollups", "rows", "wire")
-CORE = (*sorted((SCORER / "scoring").glob("[!_]*.py")), *(SCORER / f"{name}.py" for name in AROUND))
-"""What an event goes through in the scorer between its message and its rows: functions of values."""
+from services.scorer import core  # noqa: E402
+
+NAME = "services.scorer.core"
+"""The shared library `core__mypyc` holds all modules of the core; beside each lies a small one that leads to it."""
 
 
 def main() -> None:
     """Makes the compiled core what the sources are."""
     if "--remove" in sys.argv[1:]:
         remove()
-    elif is_current():
+    elif core.is_current():
         pass
     elif why_not := _why_not():
         remove()
@@ -40,38 +35,27 @@ def main() -> None:
         compile_core()
 
 
-def is_compiled() -> bool:
-    """Whether Python finds a compiled core for this interpreter."""
-    return any(path.with_suffix(SUFFIX).exists() for path in CORE)
-
-
-def is_current() -> bool:
-    """Whether all of the core is compiled, from the sources as they are."""
-    whole = all(path.with_suffix(SUFFIX).exists() for path in CORE)
-    return whole and MARK.exists() and MARK.read_text() == _digest()
-
-
 def compile_core() -> None:
     """Compiles aside, and puts the result in place when all is done. Leaves nothing compiled if that fails."""
     remove()
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
-            [sys.executable, "-c", BUILD, folder, NAME, *(str(path.relative_to(ROOT)) for path in CORE)],
+            [sys.executable, "-c", BUILD, folder, NAME, *(str(path.relative_to(ROOT)) for path in core.MODULES)],
             cwd=ROOT, env={**os.environ, "MYPYPATH": "gen"}, text=True, capture_output=True,
         )  # fmt: skip
         if done.returncode:
             print("\n".join((done.stdout + done.stderr).splitlines()[-20:]), file=sys.stderr)
             print("the scorer's core could not be compiled. All works, at two thirds of the speed", file=sys.stderr)
             return
-        for built in sorted(Path(folder, "lib").rglob(f"*{SUFFIX}")):
+        for built in sorted(Path(folder, "lib").rglob(f"*{core.SUFFIX}")):
             shutil.copyfile(built, ROOT / built.relative_to(Path(folder, "lib")))
-    MARK.write_text(_digest())
+    core.MARK.write_text(core.digest())
 
 
 def remove() -> None:
     """Takes away what was compiled, for whatever interpreter."""
-    MARK.unlink(missing_ok=True)
-    for folder in (SCORER, SCORER / "scoring"):
+    core.MARK.unlink(missing_ok=True)
+    for folder in (core.SCORER, core.SCORER / "scoring"):
         for path in (*folder.glob("*.so"), *folder.glob("*.pyd")):
             path.unlink()
 
@@ -82,14 +66,15 @@ from mypyc.build import mypycify
 from setuptools import setup
 
 folder, name, *paths = sys.argv[1:]
-options = ["--config-file=", "--strict", "--python-version=3.11", f"--cache-dir={folder}/types"]
+options = ["--config-file=", "--ignore-missing-imports", f"--cache-dir={folder}/types"]
 extensions = mypycify(options + paths, only_compile_paths=paths, group_name=name, target_dir=f"{folder}/c")
 setup(
     name=name, ext_modules=extensions, packages=[], py_modules=[],
     script_args=["--quiet", "build_ext", f"--build-lib={folder}/lib", f"--build-temp={folder}/o"],
 )
 """
-"""In a process of its own: setuptools reads the project it is started in and says a lot."""
+"""In a process of its own: setuptools reads the project it is started in, and says a lot. `make types` checks types;
+here the stubs of the libraries may be missing."""
 
 
 def _why_not() -> str:
@@ -99,13 +84,6 @@ def _why_not() -> str:
     if not Path(sysconfig.get_path("include"), "Python.h").exists():
         return "there are no headers of Python"
     return ""
-
-
-def _digest() -> str:
-    found = hashlib.sha256(f"{sys.version} {SUFFIX}".encode())
-    for path in (Path(__file__), *CORE):
-        found.update(path.read_bytes())
-    return found.hexdigest()
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from grpc import aio
 from leadscore.admin.v1 import admin_service_pb2_grpc
 from leadscore.scorer.v1 import scorer_service_pb2_grpc
 
+from services.scorer import core
 from services.scorer.admin import AdminService
 from services.scorer.announcer import Announcer
 from services.scorer.consumer import Consumer
@@ -40,6 +41,7 @@ YOUNG_OBJECTS_MAX = 1_000_000
 
 async def start(settings: Settings, stack: AsyncExitStack, process: Process, clock: Clock | None = None) -> None:
     """Starts the parts of the scorer; tests bring a clock that they can move."""
+    core.check()
     scorer_id = f"{socket.gethostname()[:HOST_LENGTH_MAX]}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
     clock = clock or SystemClock()
     connecting = database.connect(settings, name=application_name(scorer_id), connections_max=CONNECTIONS_MAX)
