@@ -39,9 +39,10 @@ def compile_core() -> None:
     """Compiles aside, and puts the result in place when all is done. Leaves nothing compiled if that fails."""
     remove()
     with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "types.ini").write_text(TYPES)
         done = subprocess.run(
             [sys.executable, "-c", BUILD, folder, NAME, *(str(path.relative_to(ROOT)) for path in core.MODULES)],
-            cwd=ROOT, env={**os.environ, "MYPYPATH": "gen"}, text=True, capture_output=True,
+            cwd=ROOT, text=True, capture_output=True,
         )  # fmt: skip
         if done.returncode:
             print("\n".join((done.stdout + done.stderr).splitlines()[-20:]), file=sys.stderr)
@@ -66,15 +67,23 @@ from mypyc.build import mypycify
 from setuptools import setup
 
 folder, name, *paths = sys.argv[1:]
-options = ["--config-file=", "--ignore-missing-imports", f"--cache-dir={folder}/types"]
+options = [f"--config-file={folder}/types.ini", f"--cache-dir={folder}/types"]
 extensions = mypycify(options + paths, only_compile_paths=paths, group_name=name, target_dir=f"{folder}/c")
 setup(
     name=name, ext_modules=extensions, packages=[], py_modules=[],
     script_args=["--quiet", "build_ext", f"--build-lib={folder}/lib", f"--build-temp={folder}/o"],
 )
 """
-"""In a process of its own: setuptools reads the project it is started in, and says a lot. `make types` checks types;
-here the stubs of the libraries may be missing."""
+"""In a process of its own: setuptools reads the project it is started in, and says a lot."""
+TYPES = """
+[mypy]
+ignore_missing_imports = True
+
+[mypy-google.*,leadscore.*]
+follow_imports = skip
+"""
+"""Protobuf's types are known only where its stubs are, which is for development. The core is compiled without them, the
+same everywhere; `make types` checks it with them."""
 
 
 def _why_not() -> str:
