@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -45,8 +45,6 @@ class Pairs(click.ParamType[dict[str, str]]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, str]:
         """The pairs as a dictionary."""
-        if isinstance(value, dict):
-            return value
         pairs: dict[str, str] = {}
         for part in str(value).split(","):
             name, equals, column = (piece.strip() for piece in part.partition("="))
@@ -56,6 +54,16 @@ class Pairs(click.ParamType[dict[str, str]]):
                 self.fail(f"{name!r} stands twice in {value!r}", param, ctx)
             pairs[name] = column
         return pairs
+
+
+def _merged(all_pairs: Iterable[dict[str, str]]) -> dict[str, str]:
+    """The pairs of an option that was given several times."""
+    merged: dict[str, str] = {}
+    for pairs in all_pairs:
+        if twice := merged.keys() & pairs.keys():
+            raise click.BadParameter(f"{min(twice)!r} stands twice", param_hint="'--map'")
+        merged |= pairs
+    return merged
 
 
 @dataclass(frozen=True)
@@ -74,7 +82,9 @@ class Outcome:
 
 @click.command("load")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
-@click.option("--map", "columns", type=Pairs(), default={}, help="Columns of a foreign file: lead_id=user_id,...")
+@click.option(
+    "--map", "columns", type=Pairs(), multiple=True, help="Columns of a foreign file: lead_id=user_id,...; repeatable."
+)
 @click.option("--type", "types", multiple=True, metavar="FOREIGN=OURS", help="A foreign event type; repeatable.")
 @click.option("--timezone", default="UTC", help="Of times without an offset; default UTC.")
 @click.option("--format", "format_", type=click.Choice(FORMATS), help="Default: recognised.")
@@ -85,7 +95,7 @@ class Outcome:
 @json_option
 def command(
     file: Path,
-    columns: dict[str, str],
+    columns: tuple[dict[str, str], ...],
     types: tuple[str, ...],
     timezone: str,
     format_: str | None,
@@ -101,7 +111,7 @@ def command(
     """
     try:
         mapping = build_mapping(
-            columns=columns,
+            columns=_merged(columns),
             types=_types(types),
             timezone=timezone,
             properties="none" if no_properties else "rest",

@@ -1,4 +1,4 @@
-"""Compiles the core of the scorer to machine code, in place, where there is a C compiler: half the time for an event.
+"""Compiles the core of the scorer to machine code, in place, where there is a C compiler: a third less of its time.
 
 The modules stay what they are, typed Python that runs everywhere; Python prefers the compiled form that lies beside
 them. What is compiled is compiled anew when one of them has changed. `--remove` takes it away again.

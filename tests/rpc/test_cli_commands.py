@@ -181,6 +181,7 @@ async def test_what_cannot_be_sent_is_one_sentence(
     [
         (["--map", "lead_id"], "is not like lead_id=user_id"),
         (["--map", "lead_id=a,lead_id=b"], "stands twice"),
+        (["--map", "lead_id=a", "--map", "type=b,lead_id=c"], "'lead_id' stands twice"),
         (["--map", "leader=a"], "no field 'leader'"),
         (["--type", "Page"], 'is not like "Order Completed=purchase"'),
         (["--timezone", "Mars"], "no time zone 'Mars'"),
@@ -196,6 +197,14 @@ async def test_load_refuses_options_that_make_no_sense(
     assert sentence in shown.stderr
     assert shown.exit_code > 0
     assert not terminal.services.requests, "nothing was sent"
+
+
+async def test_columns_that_are_mapped_one_by_one_are_all_mapped(terminal: Terminal, tmp_path: Path) -> None:
+    file = tmp_path / "events.csv"
+    file.write_text("lead_id,type\na,page_view\n")
+    shown = await terminal.run("load", str(file), "--map", "lead_id=who", "--map", "type=type")
+    assert "no column 'who', to which 'lead_id' is mapped" in shown.stderr
+    assert shown.exit_code > 0
 
 
 async def test_the_doctor_finds_a_healthy_suite_well(terminal: Terminal) -> None:
