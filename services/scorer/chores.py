@@ -45,7 +45,8 @@ class Chores:
         if due:
             return await self._pass_time(session, epochs, now_us)
         if work is not None:
-            return await self._score_anew(work, session, epochs, now_us)
+            # As of now, which is after the work was begun; the time above may be of before.
+            return await self._score_anew(work, session, epochs, self._clock.now_us())
         return None
 
     async def _pass_time(self, session: Session, epochs: Mapping[int, int], now_us: int) -> list[Announcement]:
