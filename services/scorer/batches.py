@@ -30,6 +30,12 @@ class Batch:
     erases: bool = False
     """Whether a lead is erased."""
 
+    def add(self, more: "Batch") -> None:
+        """Takes in what comes next, without the facts."""
+        self.reports += more.reports
+        self.unreadable += more.unreadable
+        self.positions |= more.positions
+
     @property
     def name(self) -> str:
         """Where the batch ends. A repeat of it after a crash ends at the same place or not at all."""

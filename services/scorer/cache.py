@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from itertools import islice
 
 from services.scorer.effects import Effects, LeadKey
+from services.scorer.scoring.fold import Folding
 from services.scorer.scoring.lead import Lead
 from services.scorer.wire import Incoming
 
@@ -22,6 +23,9 @@ def remember(leads: dict[LeadKey, Lead], effects: Effects) -> None:
         del leads[key]
 
 
-def missing(tenant_id: str, facts: Iterable[Incoming], leads: dict[LeadKey, Lead]) -> list[str]:
-    """The leads that facts of a tenant are about, without those that are kept, each once."""
-    return list({each.fact.lead_id for each in facts if (tenant_id, each.fact.lead_id) not in leads})
+def missing(
+    tenant_id: str, facts: Iterable[Incoming], leads: dict[LeadKey, Lead], foldings: dict[LeadKey, Folding]
+) -> list[str]:
+    """The leads that facts of a tenant are about, without those that are kept or being folded into, each once."""
+    found = {each.fact.lead_id for each in facts if (tenant_id, each.fact.lead_id) not in leads}
+    return [lead_id for lead_id in found if (tenant_id, lead_id) not in foldings]

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.scorer.announcements import Announcement
 from services.scorer.announcer import Announcer
+from services.scorer.batches import take_apart
 from services.scorer.chores import Chores
 from services.scorer.optimism import Optimism
 from services.scorer.ownership import Ownership
@@ -25,7 +26,7 @@ from services.shared.bus import Bus, Reader
 from services.shared.clock import Clock
 from services.shared.errors import OwnershipLost, RetriableError, StreamInterrupted, StreamRebuilt
 
-BATCH_BYTES_MAX = 768 * 1024
+BATCH_BYTES_MAX = 1536 * 1024
 """Messages are gathered up to about this size (6 000 events) for one transaction: large enough to be fast, as a
 lead is written once for all of its events, small enough to be soon with the watchers. A single larger message is a
 batch of its own."""
@@ -106,7 +107,7 @@ class Consumer:
                     await self._consume(epochs)
                 except Poisoned as error:
                     logger.warning("%s; trying its parts one by one", error)
-                    await self._processor.sort_out(error.batch, error.before, epochs)
+                    await self._processor.sort_out(take_apart(error.messages), error.before, epochs)
                 wait_s = RETRY_S_MIN
             except RETRY as error:
                 self.retries += 1

@@ -5,7 +5,7 @@ same id with other content is a conflict, which is set apart the first time and 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,8 @@ SLICE = 100
 
 EventKey = tuple[str, str]
 LeadKey = tuple[str, str]
+Content = tuple[bytes, str]
+"""The digest of an event, and its lead."""
 EventCount = tuple[str, str, int, int]
 """A type, a source and an hour (since 1970), and how many events a lead had of these."""
 
@@ -30,9 +32,11 @@ EventCount = tuple[str, str, int, int]
 class Known:
     """What was stored before the batch, as far as the batch touches it."""
 
-    models: Mapping[str, CompiledModel] = field(default_factory=dict)
-    # The content that stands under an event's id, and its lead; none if that was erased.
-    standing: dict[EventKey, tuple[bytes, str]] = field(default_factory=dict)
+    models: dict[str, CompiledModel] = field(default_factory=dict)
+    # The content that stands under an event's id, and its lead; none if that was erased. What is new is added.
+    standing: dict[EventKey, Content] = field(default_factory=dict)
+    # The same of batches that are not committed yet.
+    under_way: Sequence[Mapping[EventKey, Content]] = ()
     # Contents that are set apart already.
     set_apart: set[tuple[EventKey, bytes]] = field(default_factory=set)
     leads: dict[LeadKey, Lead] = field(default_factory=dict)
@@ -42,6 +46,13 @@ class Known:
     histories: dict[LeadKey, History] = field(default_factory=dict)
     # The stored events of the leads that are to be erased.
     event_counts: dict[LeadKey, list[EventCount]] = field(default_factory=dict)
+
+    def content(self, key: EventKey) -> Content | None:
+        """What stands under an event's id."""
+        found = self.standing.get(key)
+        for contents in self.under_way:
+            found = found or contents.get(key)
+        return found
 
     def lead(self, key: LeadKey) -> Lead | None:
         """What was stored of a lead."""
@@ -131,10 +142,6 @@ class Effects:
         if change:
             self.changes.append((key[0], change))
 
-    def now_standing(self) -> dict[EventKey, tuple[bytes, str]]:
-        """The contents that stand under the ids of the new events, and their leads."""
-        return {(each.tenant_id, each.fact.event_id): (each.digest, each.fact.lead_id) for each in self.events}
-
     def sum_up(self, at_us: int) -> None:
         """Works out, when all is folded, what changes in the sums over leads."""
         for _ in self.summing_up(at_us):
@@ -169,11 +176,12 @@ def work_out(batch: Iterable[Incoming], known: Known, at_us: int, shard: int) ->
     effects = Effects(shard)
     for _ in working_out(batch, known, at_us, effects):
         pass
+    effects.sum_up(at_us)
     return effects
 
 
 def working_out(batch: Iterable[Incoming], known: Known, at_us: int, effects: Effects) -> Iterator[None]:
-    """The same, slice by slice: `effects` are complete at the end, and nobody may look at them before."""
+    """The same without the sums, slice by slice: `effects` have them all at the end, and nobody may look before."""
     for number, incoming in enumerate(batch, start=1):
         if not number % SLICE:
             yield
@@ -191,7 +199,6 @@ def working_out(batch: Iterable[Incoming], known: Known, at_us: int, effects: Ef
         folding = effects.foldings.get(key) or _open(key, incoming.partition, known, effects, at_us)
         if change := folding.apply(fact):
             effects.changes.append((incoming.tenant_id, change))
-    yield from effects.summing_up(at_us)
 
 
 def _open(key: LeadKey, partition: int, known: Known, effects: Effects, at_us: int) -> Folding:
@@ -234,7 +241,7 @@ def score_anew(
 
 def _is_new(incoming: Incoming, known: Known, effects: Effects, tally: Tally) -> bool:
     key = incoming.tenant_id, incoming.fact.event_id
-    standing = known.standing.get(key)
+    standing = known.content(key)
     if standing is None:
         known.standing[key] = incoming.digest, incoming.fact.lead_id
         tally.accepted += 1

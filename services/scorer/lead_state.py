@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from services.scorer.scoring.lead import Fact, Lead, Override, StatusChange
+from services.scorer.scoring.lead import NOTHING_SAID, Fact, Lead, Override, StatusChange
 
 FORMAT = 1
 """The first item. Another layout gets another number, so that no scorer misreads what another one wrote."""
@@ -38,8 +38,8 @@ def load_lead(stored: bytes) -> Lead:
     ) = _decode(stored)  # fmt: skip
     assert layout == FORMAT, f"the state of lead {lead_id!r} has format {layout}"
     return Lead(
-        lead_id, model_version, tallies, profile, _sinces(profile_since),
-        [StatusChange(*each) for each in statuses], owner, None if override is None else Override(*override),
+        lead_id, model_version, tallies, profile or NOTHING_SAID, _sinces(profile_since),
+        tuple([StatusChange(*each) for each in statuses]), owner, None if override is None else Override(*override),
         _sinces(since), event_count, first_event_us, last_event_us, known_since_us, source,
         tuple(source_since) if source_since else None, first_day, int.from_bytes(days, "little"), changed_day, version,
         score, machine_score, engagement, fit, grade, lines, evaluated_us, letter, digit, tuple(above),
@@ -61,4 +61,4 @@ def _days(days: int) -> bytes:
 
 
 def _sinces(stored: dict[str, Any]) -> dict[str, tuple[int, str]]:
-    return {key: (at_us, event_id) for key, (at_us, event_id) in stored.items()} if stored else {}
+    return {key: (at_us, event_id) for key, (at_us, event_id) in stored.items()} if stored else NOTHING_SAID

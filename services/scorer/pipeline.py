@@ -5,25 +5,31 @@ announced. Nothing is committed before what came earlier, and nothing is announc
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 from services.scorer.announcements import Announcement
 from services.scorer.announcer import Announcer
-from services.scorer.batches import Batch, take_apart
-from services.scorer.planning import Plan, Planner
+from services.scorer.batches import take_apart
+from services.scorer.planning import Draft, Plan, Planner
 from services.scorer.processor import NOT_POISON, POISON, Processor
 from services.scorer.store import Session
 from services.shared.bus import StreamMessage
 from services.shared.errors import LeadscoreError
 
+PIECE_BYTES_MAX = 128 * 1024
+"""Messages are taken apart and worked out up to about this size at a time (1 000 events), so that what only planning
+needs to know of an event is held of few."""
+
+T = TypeVar("T")
+
 
 class Poisoned(LeadscoreError):
-    """A batch holds something that cannot be processed; everything before it is committed."""
+    """Messages hold something that cannot be processed; everything before them is committed."""
 
-    def __init__(self, batch: Batch, before: Mapping[int, int], why: BaseException) -> None:
+    def __init__(self, messages: Sequence[StreamMessage], before: Mapping[int, int], why: BaseException) -> None:
         super().__init__(f"a batch failed: {why}")
-        self.batch = batch
+        self.messages = messages
         self.before = dict(before)
 
 
@@ -58,22 +64,41 @@ class Pipeline:
         await self.drain()
 
     async def submit(self, messages: Sequence[StreamMessage]) -> None:
-        """Plans a batch, and has it committed as soon as the one before is. Raises what has failed before."""
-        batch = take_apart(messages)
-        if batch.erases:
-            await self.drain()  # What is erased is looked for in the database.
+        """Plans messages, and has them committed as soon as those before are. Raises what has failed before."""
+        draft: Draft | None = None
+        for piece in _pieces(messages):
+            batch = take_apart(piece)
+            if batch.erases:
+                if draft is not None:
+                    await self._commit_next(draft)
+                    draft = None
+                await self.drain()  # What is erased is looked for in the database.
+            draft = draft or self._planner.begin(self._reads.now, erases=batch.erases)
+            draft.messages += piece
+            await self._find_poison(draft, self._planner.add(draft, batch, self._reads.now))
+            if batch.erases:
+                await self._commit_next(draft)
+                draft = None
+                await self.drain()
+                await self._announcer.clear_outbox()  # It has the lead in it.
+        if draft is not None:
+            await self._commit_next(draft)
+
+    async def _find_poison(self, draft: Draft, step: Awaitable[T]) -> T:
+        """Takes a step of planning. Raises Poisoned, when everything before is committed, if that cannot be done."""
         try:
-            plan = await self._planner.plan(batch, self._reads.now)
+            return await step
         except NOT_POISON:
             raise
         except POISON as error:
+            before = self._planner.positions
             await self.drain()
-            raise Poisoned(batch, self._planner.positions_of(batch), error) from error
+            raise Poisoned(draft.messages, before, error) from error
+
+    async def _commit_next(self, draft: Draft) -> None:
+        plan = await self._find_poison(draft, self._planner.complete(draft))
         await self._wait_for_commit()
         self._committing = self._begin(self._commit(plan))
-        if batch.erases:
-            await self.drain()
-            await self._announcer.clear_outbox()  # It has the lead in it.
 
     async def drain(self) -> None:
         """Waits until everything is committed and announced. Raises what has failed."""
@@ -89,7 +114,7 @@ class Pipeline:
         except NOT_POISON:
             raise
         except POISON as error:
-            raise Poisoned(plan.batch, plan.before, error) from error
+            raise Poisoned(plan.messages, plan.before, error) from error
         self._announcer.forget(told)
         self._planner.committed(plan)
         await self._wait_for_telling()
@@ -113,3 +138,16 @@ class Pipeline:
         task, self._telling = self._telling, None
         if task is not None:
             await task
+
+
+def _pieces(messages: Sequence[StreamMessage]) -> Iterator[list[StreamMessage]]:
+    """All messages in their order, a piece at a time."""
+    piece, size = list[StreamMessage](), 0
+    for message in messages:
+        piece.append(message)
+        size += len(message.payload)
+        if size >= PIECE_BYTES_MAX:
+            yield piece
+            piece, size = [], 0
+    if piece:
+        yield piece

@@ -11,7 +11,7 @@ import psycopg
 from services.scorer import statements
 from services.scorer.batches import Batch, Unreadable
 from services.scorer.binary import moment
-from services.scorer.effects import work_out
+from services.scorer.effects import Known, work_out
 from services.scorer.planning import Plan, Planner
 from services.scorer.rows import moved, poison_row, unreadable_row, written
 from services.scorer.store import Fence, Session, Store, Transaction
@@ -90,7 +90,8 @@ class Processor:
 
     async def _why_poison(self, incoming: Incoming, session: Session) -> str | None:
         async def attempt(transaction: Transaction) -> None:
-            known, now_us = await transaction.load([incoming]), self._clock.now_us()
+            known, now_us = Known(), self._clock.now_us()
+            await transaction.load([incoming], known)
             await transaction.write(written(work_out([incoming], known, now_us, incoming.partition), now_us))
 
         return await self._why_not(attempt, session)

@@ -111,7 +111,7 @@ def standing_of(lead: Lead) -> Standing:
     company = company[:NAME_LENGTH_MAX] if company and isinstance(company, str) else None
     return Standing(
         lead.score, (lead.grade, lead.status, lead.source, company), lead.lines, lead.first_day, lead.days,
-        tuple(lead.statuses), lead.known_since_us,
+        lead.statuses, lead.known_since_us,
     )  # fmt: skip
 
 

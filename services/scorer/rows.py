@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 from services.scorer import statements
@@ -16,6 +17,9 @@ from services.scorer.scoring.fold import Change, Folding
 from services.scorer.scoring.thresholds import Crossing
 from services.scorer.wire import Incoming
 
+Table = tuple[statements.Bulk, Iterable[Sequence[Any]]]
+"""A statement, and its rows as they are asked for."""
+
 REASON_CONFLICT = 1
 REASON_POISON = 2
 """As in the contract's QuarantineReason."""
@@ -25,33 +29,37 @@ def written(effects: Effects, now_us: int) -> statements.Parts:
     """What the effects of a batch write. Rows of one table are in one order for all scorers: two that write the same
     ones wait for each other, never in a circle.
     """
-    parts: list[statements.Part] = []
-    for _ in writing(effects, now_us, parts):
-        pass
-    return parts
+    tables = chain(facts(effects, now_us), outcomes(effects, now_us))
+    return [(part, made) for part, rows in tables if (made := list(rows))]
 
 
-def writing(effects: Effects, now_us: int, parts: list[statements.Part]) -> Iterator[None]:
-    """The same, slice by slice: `parts` are complete at the end."""
-    for part, rows in _tables(effects, now_us):
+def in_slices(tables: Iterable[Table]) -> Iterator[statements.Part]:
+    """Rows as they are made, a slice of one table at a time."""
+    for part, rows in tables:
         made: list[Sequence[Any]] = []
-        for number, row in enumerate(rows, start=1):
+        for row in rows:
             made.append(row)
-            if not number % SLICE:
-                yield
+            if len(made) == SLICE:
+                yield part, made
+                made = []
         if made:
-            parts.append((part, made))
+            yield part, made
 
 
-def _tables(effects: Effects, now_us: int) -> Iterator[tuple[statements.Bulk, Iterable[Sequence[Any]]]]:
-    """What is written to each table, made as it is asked for."""
+def facts(effects: Effects, now_us: int) -> Iterator[Table]:
+    """What is written about facts and the changes that they made."""
     now = moment(now_us)
-    yield from removals(effects.erasures, now_us)
     # By one key after the other: strings by themselves are compared several times as fast as pairs of them.
     events = sorted(effects.events, key=lambda incoming: incoming.fact.event_id)
     events.sort(key=lambda incoming: incoming.tenant_id)
     yield statements.EVENTS, (event_row(incoming) for incoming in events)
     yield statements.LEDGER, (ledger_row(tenant_id, change, now) for tenant_id, change in effects.changes)
+
+
+def outcomes(effects: Effects, now_us: int) -> Iterator[Table]:
+    """What is written when all facts of a batch are worked out: what has become of leads, and sums."""
+    now = moment(now_us)
+    yield from removals(effects.erasures, now_us)
     leads = sorted(effects.foldings.items(), key=lambda item: item[0][1])
     leads.sort(key=lambda item: item[0][0])
     yield statements.LEADS, (lead_row(key, effects.partitions[key], folding, now) for key, folding in leads)

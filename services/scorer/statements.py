@@ -34,7 +34,8 @@ class Removal(Bulk):
     """A statement that is done before all others of a batch, and by itself: what it looks for, the next ones change."""
 
 
-Part = tuple[Bulk, Sequence[Sequence[Any]]]
+Rows = Sequence[Sequence[Any]]
+Part = tuple[Bulk, Rows]
 """A statement with its rows."""
 Parts = Sequence[Part]
 
@@ -142,8 +143,9 @@ WHERE EXISTS (SELECT FROM erased_facts WHERE tenant_id = %(tenant_id)b)
 apart, 3 their leads, 4 the contents that were erased; where none ever was, none is looked for.
 
 Each id is looked up by itself (OFFSET keeps the planner from anything else): what was planned while the tables were
-almost empty reads all rows of a tenant and compares each with all ids, and is kept for as long as the session. That it
-is kept is wanted; if the planner saw how many ids there are (SELECT hides it), it would plan anew each time."""
+almost empty reads all rows of a tenant and compares each with all ids, and is kept until the server has gathered
+figures about the table, which takes a minute. That it is kept is wanted where few are looked up; if the planner saw how
+many ids there are (SELECT hides it), it would plan anew each time."""
 STANDING, SET_APART, ERASED = 1, 2, 4
 
 LOAD_DAYS = """

@@ -18,11 +18,13 @@ from services.scorer.arrays import Array, array
 from services.scorer.conditions.expression import compile_model
 from services.scorer.effects import EventCount, EventKey, Known, LeadKey
 from services.scorer.erased_rows import count_events
+from services.scorer.gathered import ROWS_AT_ONCE_MAX, CopyData, Gathered, Parts, in_rows
 from services.scorer.histories import load_histories
 from services.scorer.lead_state import load_lead
 from services.scorer.models import dump_model, load_model
 from services.scorer.scoring.compiled import CompiledModel
 from services.scorer.scoring.default_model import default_model
+from services.scorer.scoring.fold import Folding
 from services.scorer.scoring.lead import Lead
 from services.scorer.scoring.replay import History
 from services.scorer.wire import Incoming, Report
@@ -31,8 +33,6 @@ from services.shared.errors import LeadscoreError, OwnershipLost
 
 IMPORT_ERRORS_MAX = 10_000
 """Refused rows kept of one import: enough to mend a file by, and no way to fill the disk."""
-ROWS_AT_ONCE_MAX = 300
-"""Up to here the ways to the server and back cost more than the slower way in."""
 NO_MODELS: Mapping[str, CompiledModel] = {}
 
 
@@ -130,7 +130,7 @@ class Session:
         async with self._connection.transaction():
             yield self.now
 
-    async def commit(self, fence: Fence, parts: statements.Parts, reports: Sequence[Report] = ()) -> None:
+    async def commit(self, fence: Fence, parts: Parts, reports: Sequence[Report] = ()) -> None:
         """Does all parts and records the reports, or nothing.
 
         Raises OwnershipLost if a partition was taken over, Superseded if the fence does not hold for another reason or
@@ -141,7 +141,7 @@ class Session:
         except psycopg.errors.UniqueViolation as error:
             raise Superseded("an event that was taken for new is stored already") from error
 
-    async def _commit(self, fence: Fence, parts: statements.Parts, reports: Sequence[Report]) -> None:
+    async def _commit(self, fence: Fence, parts: Parts, reports: Sequence[Report]) -> None:
         in_order = bool(reports) or any(isinstance(part, statements.Removal) for part, _ in parts)
         if not in_order and sum(len(rows) for _, rows in parts) <= ROWS_AT_ONCE_MAX:
             await self._commit_at_once(fence, parts)
@@ -151,7 +151,7 @@ class Session:
             await transaction.write(parts)
             await transaction.record(reports)
 
-    async def _commit_at_once(self, fence: Fence, parts: statements.Parts) -> None:
+    async def _commit_at_once(self, fence: Fence, parts: Parts) -> None:
         """One statement is a transaction of its own: one way to the server and back."""
         epochs = [fence.epochs[partition] for partition in fence.positions]
         expected = (
@@ -159,7 +159,7 @@ class Session:
             self._scorer_id, array("text", list(fence.models)), array("int4", list(fence.models.values())),
             *_columns(fence.taken_for_new), len(fence.positions), len(fence.models),
         )  # fmt: skip
-        columns = [column for part, rows in parts for column in part.arrays(rows)]
+        columns = [column for part, rows in parts for column in part.arrays(in_rows(rows))]
         statement = statements.at_once(tuple(part for part, _ in parts))
         held = await (await self._raw.execute(statement, [*expected, *columns])).fetchone()
         if held != (True,):
@@ -183,6 +183,10 @@ class Transaction:
         self._models = models
         self._scorer_id = scorer_id
 
+    def gathering(self) -> Gathered:
+        """An empty list of what is to be written."""
+        return Gathered(self._connection)
+
     async def freeze(self) -> None:
         """Nothing that others commit from now on is seen, and nothing can be written."""
         await self._connection.execute(statements.FREEZE)
@@ -201,26 +205,25 @@ class Transaction:
     async def load(
         self,
         facts: Sequence[Incoming],
-        cached: dict[LeadKey, Lead] | None = None,
+        known: Known,
+        foldings: dict[LeadKey, Folding] | None = None,
         models: Mapping[str, CompiledModel] = NO_MODELS,
         *,
         new: bool = False,
-    ) -> Known:
-        """What was stored about the ids and the leads of `facts`; leads that are `cached` are as they are there, by
-        today's model; tenants have the models that are given, and with `new` the ids are taken for new.
+    ) -> None:
+        """Adds to `known` what is stored about the ids and the leads of `facts`. Leads that are cached are as they are
+        there, by today's model, and those with `foldings` as they are in these; tenants have the models that are given,
+        and with `new` the ids are taken for new.
         """
         by_tenant: dict[str, list[Incoming]] = {}
         for each in facts:
             by_tenant.setdefault(each.tenant_id, []).append(each)
-        known = Known(models={tenant_id: await self._model_of(tenant_id, models) for tenant_id in by_tenant})
-        known.cached = {} if cached is None else cached
         for tenant_id, incoming in by_tenant.items():
+            if tenant_id not in known.models:
+                known.models[tenant_id] = models.get(tenant_id) or await self.todays_model(tenant_id)
             event_ids = [] if new else list({each.fact.event_id for each in incoming})
-            await self._load_known(tenant_id, event_ids, cache.missing(tenant_id, incoming, known.cached), known)
-        return known
-
-    async def _model_of(self, tenant_id: str, models: Mapping[str, CompiledModel]) -> CompiledModel:
-        return models.get(tenant_id) or await self.todays_model(tenant_id)
+            lead_ids = cache.missing(tenant_id, incoming, known.cached, foldings or {})
+            await self._load_known(tenant_id, event_ids, lead_ids, known)
 
     async def _load_known(
         self,
@@ -251,7 +254,11 @@ class Transaction:
         if not event_ids and not lead_ids:
             return []
         asked = {"tenant_id": tenant_id, "event_ids": array("text", event_ids), "lead_ids": array("text", lead_ids)}
-        return await (await self._connection.execute(statements.LOAD_KNOWN, asked, binary=True)).fetchall()
+        # A plan for many is made each time: one that was made while the tables were almost empty walks from end to end
+        # of an index that begins and ends as the key does, for each lead.
+        prepare = False if len(event_ids) + len(lead_ids) > ROWS_AT_ONCE_MAX else None
+        found = await self._connection.execute(statements.LOAD_KNOWN, asked, binary=True, prepare=prepare)
+        return await found.fetchall()
 
     async def todays_model(self, tenant_id: str) -> CompiledModel:
         """The model by which a tenant's leads are scored. A tenant that is not there is created with the default."""
@@ -295,24 +302,24 @@ class Transaction:
         if erased.rowcount:
             raise Superseded("an event that was taken for new was erased")
 
-    async def write(self, parts: statements.Parts) -> None:
+    async def write(self, parts: Parts) -> None:
         """Does all parts: removals, then COPY into the tables that rows are put into, and the rest after it."""
         for part, found in parts:
             if isinstance(part, statements.Removal):
-                await self._connection.execute(part.sql, part.arrays(found))
-            elif isinstance(part, statements.Target):
+                await self._connection.execute(part.sql, part.arrays(in_rows(found)))
+        for part, found in parts:
+            if isinstance(part, statements.Target):
+                data = found if isinstance(found, CopyData) else CopyData(part, self._connection, found)
                 async with self._connection.cursor().copy(part.copy) as copy:
-                    copy.set_types(part.wire_types)
-                    for row in found:
-                        if encoded := copy.formatter.write_row(row):
-                            await copy.write(encoded)  # As copy.write_row does, without waiting row by row.
+                    for block in data.blocks():
+                        await copy.write(block)
         async with self._connection.pipeline():
             for part, found in parts:
                 if isinstance(part, statements.Target):
                     if part.move:
                         await self._connection.execute(part.move)
                 elif not isinstance(part, statements.Removal):
-                    await self._connection.execute(part.sql, part.arrays(found))
+                    await self._connection.execute(part.sql, part.arrays(in_rows(found)))
 
     async def record(self, reports: Iterable[Report]) -> None:
         """Records the reports of imports."""

@@ -13,8 +13,8 @@ from leadscore.ingest.v1 import ingest_service_pb2 as ingest
 from leadscore.query.v1 import query_service_pb2 as query
 from leadscore.scorer.v1 import scorer_service_pb2 as scorer
 
+from services.scorer.gathered import ROWS_AT_ONCE_MAX
 from services.scorer.optimism import LOOK_FOR_S
-from services.scorer.store import ROWS_AT_ONCE_MAX
 from services.shared.settings import Settings
 from tests.checks import assert_sums_are_those_of_the_leads
 from tests.parts import MovedClock, Suite

@@ -19,6 +19,15 @@ KEYS = {
 }
 
 
+LEADS = 1_000
+FILL = f"""
+INSERT INTO leads
+SELECT 'demo', n::text, 0, n % 40, 0, 0, 0, '', 1, 1, now(), now() - n * interval '1 s', '{{}}', 'new', '', '', 1, NULL,
+    now(), ''
+FROM generate_series(1, {LEADS}) AS n
+"""
+
+
 def test_what_is_known_of_a_batch_is_looked_up_key_by_key_also_if_it_was_planned_on_empty_tables(
     database_url: str,
 ) -> None:
@@ -31,6 +40,17 @@ def test_what_is_known_of_a_batch_is_looked_up_key_by_key_also_if_it_was_planned
         assert "ANY" not in condition
 
 
+def test_leads_of_a_batch_are_looked_up_by_their_key_before_anything_is_known_about_the_table(
+    database_url: str,
+) -> None:
+    with psycopg.connect(database_url) as connection:
+        connection.execute(FILL.encode())
+    plan = _plan(database_url, statements.LOAD_KNOWN)
+
+    # Indexes that begin with the tenant and end with the lead would do, and be walked from end to end for each.
+    assert [scan["Index Name"] for scan in _scans(plan) if scan["Relation Name"] == "leads"] == ["leads_pkey"]
+
+
 def test_a_lead_is_looked_up_by_its_key(database_url: str) -> None:
     ((table, condition),) = _looks(database_url, statements.LOAD_LEAD)
 
@@ -39,6 +59,16 @@ def test_a_lead_is_looked_up_by_its_key(database_url: str) -> None:
 
 def _looks(database_url: str, statement: str) -> list[tuple[str, str]]:
     """The tables that a statement looks into, each with what it looks for in an index."""
+    found = []
+    for scan in _scans(_plan(database_url, statement)):
+        assert scan["Node Type"] in ("Index Scan", "Index Only Scan")
+        assert "Filter" not in scan
+        found.append((scan["Relation Name"], scan.get("Index Cond", "")))
+    return found
+
+
+def _plan(database_url: str, statement: str) -> dict[str, Any]:
+    """The plan that is made for any values."""
     numbers: dict[str, str] = {}
     number = count(1)
     numbered = re.sub(
@@ -49,13 +79,13 @@ def _looks(database_url: str, statement: str) -> list[tuple[str, str]]:
     with psycopg.connect(database_url, cursor_factory=psycopg.ClientCursor) as connection:
         connection.execute(statements.BE_QUICK)
         (plans,) = connection.execute(f"EXPLAIN (GENERIC_PLAN, FORMAT JSON) {numbered}").fetchone() or ([],)
-    return list(_scans(plans[0]["Plan"]))
+    found: dict[str, Any] = plans[0]["Plan"]
+    return found
 
 
-def _scans(plan: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    if table := plan.get("Relation Name"):
-        assert plan["Node Type"] in ("Index Scan", "Index Only Scan")
-        assert "Filter" not in plan
-        yield table, plan.get("Index Cond", "")
+def _scans(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The looks of a plan into tables."""
+    if "Relation Name" in plan:
+        yield plan
     for below in plan.get("Plans", ()):
         yield from _scans(below)

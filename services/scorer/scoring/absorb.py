@@ -56,8 +56,9 @@ def absorb_fact(lead: Lead, fact: Fact) -> None:
     if fact.type == PROFILE:
         _set_profile(lead, fact, said)
     elif fact.type == STATUS:
-        insort(lead.statuses, StatusChange(fact.occurred_us, fact.event_id, said["status"]))
-        del lead.statuses[:-STATUSES_MAX]
+        statuses = list(lead.statuses)
+        insort(statuses, StatusChange(fact.occurred_us, fact.event_id, said["status"]))
+        lead.statuses = tuple(statuses[-STATUSES_MAX:])
     elif fact.type in (OWNER, OVERRIDE) and _is_later(lead, fact):
         if fact.type == OWNER:
             lead.owner = said["owner"]
@@ -107,24 +108,24 @@ def _note_day(lead: Lead, day: int) -> None:
 def _set_profile(lead: Lead, fact: Fact, said: Mapping[str, Any]) -> None:
     """Each key is last-write-wins by (time, event id); a null forgets the key and is remembered as such."""
     since = (fact.occurred_us, fact.event_id)
-    profile = dict(lead.profile)  # Another one, so that whoever holds the one before sees what has changed.
+    profile, sinces = dict(lead.profile), dict(lead.profile_since)
     for key, value in said.items():
-        known = lead.profile_since.get(key)
+        known = sinces.get(key)
         if known is not None and since <= known:
             continue
-        lead.profile_since[key] = since
+        sinces[key] = since
         if value is None:
             profile.pop(key, None)
         else:
             profile[key] = value
-    lead.profile = profile
+    lead.profile, lead.profile_since = profile, sinces
 
 
 def _is_later(lead: Lead, fact: Fact) -> bool:
     since, known = (fact.occurred_us, fact.event_id), lead.since.get(fact.type)
     if known is not None and since <= known:
         return False
-    lead.since[fact.type] = since
+    lead.since = {**lead.since, fact.type: since}
     return True
 
 

@@ -85,6 +85,16 @@ class StatusChange(NamedTuple):
     status: str
 
 
+NOTHING_SAID: dict[str, Any] = {}
+"""Of most leads little is said, and many are kept in memory: they share this. What is said of one is never added to a
+dictionary that is there, but put in its place in another one.
+"""
+
+
+def _nothing_said() -> dict[str, Any]:
+    return NOTHING_SAID
+
+
 @dataclass(slots=True)
 class Lead:
     """A lead as far as it has been folded.
@@ -101,12 +111,12 @@ class Lead:
     lead_id: str
     model_version: int = 0
     tallies: dict[str, Tally] = field(default_factory=dict)
-    profile: dict[str, Any] = field(default_factory=dict)
-    profile_since: dict[str, Since] = field(default_factory=dict)
-    statuses: list[StatusChange] = field(default_factory=list)
+    profile: dict[str, Any] = field(default_factory=_nothing_said)
+    profile_since: dict[str, Since] = field(default_factory=_nothing_said)
+    statuses: tuple[StatusChange, ...] = ()
     owner: str = ""
     override: Override | None = None
-    since: dict[str, Since] = field(default_factory=dict)
+    since: dict[str, Since] = field(default_factory=_nothing_said)
     event_count: int = 0
     first_event_us: int | None = None
     last_event_us: int | None = None
