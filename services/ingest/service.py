@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from google.protobuf.struct_pb2 import Struct
@@ -12,6 +16,7 @@ from leadscore.ingest.v1 import ingest_service_pb2 as contract
 from leadscore.ingest.v1 import ingest_service_pb2_grpc
 from leadscore.stream.v1 import stream_pb2
 
+from services.ingest.together import together
 from services.ingest.validation import event_violations, profile_violations
 from services.shared.clock import Clock
 from services.shared.credentials import caller, idempotency_key
@@ -26,6 +31,33 @@ SERVICE_NAME = "leadscore.ingest.v1.IngestService"
 
 Context = aio.ServicerContext[Any, Any]
 Violations = dict[int, list[FieldViolation]]
+
+
+EVENTS_TOGETHER = 2_000
+"""Batches of a stream are published together up to about so many events: four of the usual size. Messages are four
+times as large then, and an event costs a tenth less on its whole way; more would win little and hold others up."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """A batch of a stream, checked: the good events as facts, and what is wrong with the others."""
+
+    import_id: str
+    facts: Sequence[Fact]
+    violations: Violations
+
+    def answer(self, token: str) -> contract.StreamEventsResponse:
+        """What became of it."""
+        duplicates = sum(fact.duplicate for fact in self.facts)
+        return contract.StreamEventsResponse(
+            accepted=len(self.facts) - duplicates,
+            duplicates=duplicates,
+            rejections=[
+                contract.Rejection(index=index, violations=_translate(found))
+                for index, found in self.violations.items()
+            ],
+            consistency_token=token,
+        )
 
 
 class IngestService(ingest_service_pb2_grpc.IngestServiceServicer):
@@ -155,21 +187,35 @@ class IngestService(ingest_service_pb2_grpc.IngestServiceServicer):
     async def StreamEvents(
         self, request_iterator: AsyncIterator[contract.StreamEventsRequest], context: Context
     ) -> AsyncIterator[contract.StreamEventsResponse]:
-        """Publishes batch after batch, each answered before the next is begun, so that their order holds."""
-        async for request in request_iterator:
-            now_us = self._clock.now_us()
-            violations = _check_each(request, request.events, now_us)
-            facts = _identified(request.events, violations, now_us, None)
-            token = await self._publish(facts, stream_pb2.FACT_KIND_EVENT, now_us, request.import_id)
-            duplicates = sum(fact.duplicate for fact in facts)
-            yield contract.StreamEventsResponse(
-                accepted=len(facts) - duplicates,
-                duplicates=duplicates,
-                rejections=[
-                    contract.Rejection(index=index, violations=_translate(found)) for index, found in violations.items()
-                ],
-                consistency_token=token,
-            )
+        """Publishes batch after batch. Those that come while others are being published are published together: their
+        events share messages, each of which costs a write to the disk. Each batch is answered by itself, in order.
+        """
+        async with aclosing(together(request_iterator, _number_of_events, EVENTS_TOGETHER)) as gathered:
+            async for requests in gathered:
+                now_us = self._clock.now_us()
+                batches, refused = await self._check_batches(requests, now_us)
+                for import_id, group in groupby(batches, key=lambda batch: batch.import_id):
+                    published = list(group)
+                    facts = [fact for batch in published for fact in batch.facts]
+                    token = await self._publish(facts, stream_pb2.FACT_KIND_EVENT, now_us, import_id)
+                    for batch in published:
+                        yield batch.answer(token)
+                if refused is not None:
+                    raise refused
+
+    async def _check_batches(
+        self, requests: Sequence[contract.StreamEventsRequest], now_us: int
+    ) -> tuple[list[Batch], InvalidRequest | None]:
+        """Batches up to the first that is wrong as a whole, and what is wrong with that."""
+        batches: list[Batch] = []
+        for request in requests:
+            try:
+                violations = _check_each(request, request.events, now_us)
+            except InvalidRequest as error:
+                return batches, error
+            batches.append(Batch(request.import_id, _identified(request.events, violations, now_us, None), violations))
+            await asyncio.sleep(0)  # Single events of others are not to wait for many batches of one.
+        return batches, None
 
     async def ReportImport(
         self, request: contract.ReportImportRequest, context: Context
@@ -297,3 +343,7 @@ def _inside(prefix: str, violations: Iterable[FieldViolation]) -> list[FieldViol
 
 def _join(prefix: str, field: str) -> str:
     return f"{prefix}.{field}" if prefix and field else prefix or field
+
+
+def _number_of_events(request: contract.StreamEventsRequest) -> int:
+    return len(request.events)

@@ -26,10 +26,10 @@ from services.shared.bus import Bus, Reader
 from services.shared.clock import Clock
 from services.shared.errors import OwnershipLost, RetriableError, StreamInterrupted, StreamRebuilt
 
-BATCH_BYTES_MAX = 1536 * 1024
-"""Messages are gathered up to about this size (6 000 events) for one transaction: large enough to be fast, as a
-lead is written once for all of its events, small enough to be soon with the watchers. A single larger message is a
-batch of its own."""
+BATCH_BYTES_MAX = 1024 * 1024
+"""Messages are gathered up to about this size (8 000 events) for one transaction: large enough to be fast, as a
+lead is written once for all of its events, small enough to be soon with the watchers and to stay under 200 MB. A single
+larger message is a batch of its own."""
 READ_TIMEOUT_S = 1.0
 """How long an idle reader waits before it looks whether its partitions are still its own."""
 RETRY_S_MIN = 0.05

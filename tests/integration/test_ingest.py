@@ -157,6 +157,18 @@ async def test_a_stream_of_batches_is_answered_batch_by_batch_with_sparse_reject
     assert all(decode_positions(each.consistency_token) for each in answers)
 
 
+async def test_batches_before_one_that_is_wrong_as_a_whole_are_published_and_answered(suite: Suite) -> None:
+    batches = [contract.StreamEventsRequest(events=[event(f"e{number}")]) for number in range(3)]
+    answers = []
+    with pytest.raises(aio.AioRpcError) as caught:
+        async for answer in suite.ingest.StreamEvents(iter([*batches, contract.StreamEventsRequest(), *batches])):
+            answers.append(answer)  # noqa: PERF401  # What has come by then counts.
+    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert [each.accepted for each in answers] == [1, 1, 1]
+    again = await suite.ingest.PublishEvents(contract.PublishEventsRequest(events=[event("e2")]))
+    assert again.accepted + again.duplicates == 1
+
+
 async def test_a_message_that_is_not_utf_8_is_refused_as_the_callers_fault(suite: Suite) -> None:
     channel = suite.running["ingest"].channel
     assert channel is not None

@@ -16,6 +16,12 @@ from services.shared.errors import StreamInterrupted
 
 FETCH_MESSAGES_MAX = 512
 """Messages asked for at a time: enough to keep the reader busy, few enough to stop soon."""
+FETCH_MESSAGES_MIN = 64
+AHEAD_BYTES = 1024 * 1024
+"""Of large messages fewer are asked for, so that about this much is ahead of what was read, which is as much as the
+scorer takes at a time."""
+SIZES_REMEMBERED = 64
+"""About so many messages make the size that is expected of the next ones."""
 FETCH_BYTES_MAX = 16 * 1024 * 1024
 """Bounds what a reader holds when the messages are large."""
 FETCH_EXPIRES_S = 30.0
@@ -41,7 +47,8 @@ class Reader:
         self._client = client
         self._stream = stream
         self._name = name
-        self._ahead = ahead
+        self._ahead_max = ahead
+        self._size = 0.0
         self._config = api.ConsumerConfig(
             ack_policy=api.AckPolicy.NONE,
             deliver_policy=api.DeliverPolicy.BY_START_SEQUENCE,
@@ -114,9 +121,10 @@ class Reader:
     async def _ask_for_more(self) -> None:
         """Keeps one request for messages with the server, renewed when half of what may be ahead has been read."""
         ahead = self._asked + len(self._messages)
-        if ahead > self._ahead // 2:
+        wanted = min(self._ahead_max, max(FETCH_MESSAGES_MIN, int(AHEAD_BYTES / max(self._size, 1.0))))
+        if ahead > wanted // 2:
             return
-        more = self._ahead - ahead
+        more = wanted - ahead
         request = {
             "batch": more,
             "max_bytes": FETCH_BYTES_MAX,
@@ -167,4 +175,5 @@ class Reader:
         self._asked -= 1
         subject = message.subject.split(".")
         partition = int(subject[2]) if self._name == EVENTS else -1
+        self._size += (len(message.data) - self._size) / SIZES_REMEMBERED
         self._messages.append(StreamMessage(sequence, partition, subject[-1], message.data, stored_ns // 1_000))
