@@ -1,4 +1,4 @@
-"""Server streams of gRPC over one connection, by hand: just enough of HTTP/2 to open them and to take messages apart.
+"""Calls of gRPC over one connection, by hand: just enough of HTTP/2 to send one message and to take answers apart.
 
 A client library takes longer for a message than the servers whose pace is measured.
 """
@@ -46,14 +46,20 @@ class Streams(asyncio.Protocol):
         wider = _frame(WINDOW_UPDATE, 0, 0, struct.pack("!I", WINDOW_BYTES_MAX - FIRST_WINDOW_BYTES))
         self._transport.write(PREFACE + settings + wider)
 
-    def call(self, request: bytes) -> None:
-        """Begins one more call."""
-        stream = 2 * self._calls + 1
+    def call(self, request: bytes) -> int:
+        """Begins one more call. Answers its number."""
+        number = self._calls
+        stream = 2 * number + 1
         self._calls += 1
         message = struct.pack("!BI", 0, len(request)) + request
         self._transport.write(
             _frame(HEADERS, END_HEADERS, stream, self._head) + _frame(DATA, END_STREAM, stream, message)
         )
+        return number
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._transport.close()
 
     def data_received(self, data: bytes) -> None:
         """Takes frames apart."""

@@ -11,16 +11,15 @@ import statistics
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
 import psycopg
-from grpc import aio
 from leadscore.event.v1 import event_pb2
 from leadscore.ingest.v1 import ingest_service_pb2 as ingest
-from leadscore.ingest.v1 import ingest_service_pb2_grpc
 from leadscore.query.v1 import query_service_pb2 as query
-from leadscore.query.v1 import query_service_pb2_grpc
 
+from bench.http2 import WINDOW_BYTES_MAX, Ended, Heard, Streams
 from bench.outcome import Outcome
 from bench.suite import Suite, running_suite
 from services.shared import bus as stream
@@ -38,6 +37,8 @@ TIMER_S = 0.001
 
 CONNECTIONS = 32
 POST = b"POST /v1/events HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+PUBLISH = "/leadscore.ingest.v1.IngestService/PublishEvent"
+WATCH = "/leadscore.query.v1.QueryService/WatchScores"
 """Requests are written by hand: a client library would take longer than what is measured."""
 
 Send = Callable[[str, str], Awaitable[None]]
@@ -105,26 +106,46 @@ async def _floor(suite: Suite, rate: int, seconds: int) -> list[float]:
 
 async def _grpc(suite: Suite, rate: int, seconds: int) -> list[float]:
     arrivals = Arrivals()
-    async with (
-        aio.insecure_channel(suite.doors["ingest"]) as to_ingest,
-        aio.insecure_channel(suite.doors["query"]) as to_query,
-    ):
-        stub = ingest_service_pb2_grpc.IngestServiceStub(to_ingest)
+    under_way: dict[int, asyncio.Future[None]] = {}
 
-        async def watch() -> None:
-            call = query_service_pb2_grpc.QueryServiceStub(to_query).WatchScores(query.WatchScoresRequest())
-            await call.initial_metadata()
+    def answered(call: int, message: bytes) -> None:
+        under_way.pop(call).set_result(None)
+
+    def heard(call: int, message: bytes) -> None:
+        answer = query.WatchScoresResponse.FromString(message)
+        if answer.HasField("update"):
+            arrivals.arrived[answer.update.event_id] = time.perf_counter()
+        else:
             arrivals.watching.set()
-            async for answer in call:
-                if not answer.HasField("update"):
-                    continue  # A heartbeat.
-                arrivals.arrived[answer.update.event_id] = time.perf_counter()
 
-        async def send(event_id: str, lead_id: str) -> None:
-            event = event_pb2.Event(event_id=event_id, lead_id=lead_id, type="page_view")
-            await stub.PublishEvent(ingest.PublishEventRequest(event=event), timeout=TIMEOUT_S)
+    def ended() -> None:
+        assert closing, "query has ended the watch"
 
+    closing = False
+    ingest_line = await _connect(suite.doors["ingest"], PUBLISH, answered, lambda: None)
+    query_line = await _connect(suite.doors["query"], WATCH, heard, ended)
+
+    async def watch() -> None:
+        query_line.call(query.WatchScoresRequest().SerializeToString())
+
+    async def send(event_id: str, lead_id: str) -> None:
+        event = event_pb2.Event(event_id=event_id, lead_id=lead_id, type="page_view")
+        number = ingest_line.call(ingest.PublishEventRequest(event=event).SerializeToString())
+        answer = under_way[number] = asyncio.get_running_loop().create_future()
+        await asyncio.wait_for(answer, TIMEOUT_S)
+
+    try:
         return await _at_a_rate(arrivals, watch, send, rate, seconds, f"grpc-{rate}")
+    finally:
+        closing = True
+        ingest_line.close()
+        query_line.close()
+
+
+async def _connect(door: str, method: str, heard: Heard, ended: Ended) -> Streams:
+    host, _, port = door.rpartition(":")
+    make = partial(Streams, method, WINDOW_BYTES_MAX, heard, ended)
+    return (await asyncio.get_running_loop().create_connection(make, host, int(port)))[1]
 
 
 async def _rest(suite: Suite, rate: int, seconds: int) -> list[float]:
