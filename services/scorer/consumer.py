@@ -26,10 +26,6 @@ from services.shared.bus import Bus, Reader
 from services.shared.clock import Clock
 from services.shared.errors import OwnershipLost, RetriableError, StreamInterrupted, StreamRebuilt
 
-BATCH_BYTES_MAX = 1024 * 1024
-"""Messages are gathered up to about this size (8 000 events) for one transaction: large enough to be fast, as a
-lead is written once for all of its events, small enough to be soon with the watchers and to stay under 200 MB. A single
-larger message is a batch of its own."""
 READ_TIMEOUT_S = 1.0
 """How long an idle reader waits before it looks whether its partitions are still its own."""
 RETRY_S_MIN = 0.05
@@ -167,9 +163,10 @@ class Consumer:
         reads, writes = sessions
         next_chores, busy = 0.0, False
         while not self._changed.is_set():
-            messages = await reader.read(0 if busy else READ_TIMEOUT_S, BATCH_BYTES_MAX)
-            if batch := [each for each in messages if each.sequence > positions.get(each.partition, 0)]:
-                await pipeline.submit(batch)
+            messages = await reader.read(0 if busy else READ_TIMEOUT_S, pipeline.room)
+            if messages:
+                batch = [each for each in messages if each.sequence > positions.get(each.partition, 0)]
+                await pipeline.submit(batch, lambda: reader.waits)
             if busy or asyncio.get_running_loop().time() >= next_chores:
                 # Asked beside a commit under way: to wait for one each time took a sixth of the time under load.
                 if busy or await self._chores.are_due(reads.now, epochs):

@@ -1,7 +1,9 @@
 """Batches in the order of the stream, each in three steps: planned, committed, announced.
 
 The steps of neighbours overlap: while one batch is being committed, the next is planned and the one before is
-announced. Nothing is committed before what came earlier, and nothing is announced before it is committed.
+announced. What has come while a batch was planned joins it, as long as it could not be committed anyway: the slower
+commits are, the more each has to do, which is cheaper. Nothing is committed before what came earlier, and nothing is
+announced before it is committed.
 """
 
 import asyncio
@@ -17,6 +19,10 @@ from services.scorer.store import Session
 from services.shared.bus import StreamMessage
 from services.shared.errors import LeadscoreError
 
+BATCH_BYTES_MAX = 1024 * 1024
+"""Messages are gathered up to about this size (8 000 events) for one transaction: large enough to be fast, as a
+lead is written once for all of its events, small enough to be soon with the watchers and to stay under 200 MB. A single
+larger message is a batch of its own."""
 PIECE_BYTES_MAX = 128 * 1024
 """Messages are taken apart and worked out up to about this size at a time (1 000 events), so that what only planning
 needs to know of an event is held of few."""
@@ -53,6 +59,8 @@ class Pipeline:
         self._epochs = epochs
         self._tell = tell
         self._failed = failed
+        self._draft: Draft | None = None
+        self._draft_bytes = 0
         self._committing: asyncio.Task[None] | None = None
         self._telling: asyncio.Task[None] | None = None
 
@@ -60,29 +68,41 @@ class Pipeline:
         return self
 
     async def __aexit__(self, *exception: object) -> None:
-        """Waits for what is under way: it is committed, or it is not, but nobody goes on before that is known."""
+        """Waits for what is under way: it is committed, or it is not, but nobody goes on before that is known. What is
+        only planned is forgotten.
+        """
+        self._draft = None
         await self.drain()
 
-    async def submit(self, messages: Sequence[StreamMessage]) -> None:
-        """Plans messages, and has them committed as soon as those before are. Raises what has failed before."""
-        draft: Draft | None = None
+    async def submit(self, messages: Sequence[StreamMessage], more: Callable[[], bool]) -> None:
+        """Plans messages with those that are only planned yet, and has them committed, unless there is `more` at hand
+        that may join them. Raises what has failed before.
+        """
         for piece in _pieces(messages):
             batch = take_apart(piece)
             if batch.erases:
-                if draft is not None:
-                    await self._commit_next(draft)
-                    draft = None
                 await self.drain()  # What is erased is looked for in the database.
-            draft = draft or self._planner.begin(self._reads.now, erases=batch.erases)
-            draft.messages += piece
-            await self._find_poison(draft, self._planner.add(draft, batch, self._reads.now))
+            self._draft = self._draft or self._planner.begin(self._reads.now, erases=batch.erases)
+            self._draft.messages += piece
+            self._draft_bytes += sum(len(message.payload) for message in piece)
+            await self._find_poison(self._draft, self._planner.add(self._draft, batch, self._reads.now))
             if batch.erases:
-                await self._commit_next(draft)
-                draft = None
                 await self.drain()
                 await self._announcer.clear_outbox()  # It has the lead in it.
+        if self._committing is None or self._committing.done() or not self.room or not more():
+            await self._commit_planned()
+
+    @property
+    def room(self) -> int:
+        """How many bytes of messages may join those that are only planned yet."""
+        return max(0, BATCH_BYTES_MAX - self._draft_bytes)
+
+    async def _commit_planned(self) -> None:
+        draft, self._draft, self._draft_bytes = self._draft, None, 0
         if draft is not None:
-            await self._commit_next(draft)
+            plan = await self._find_poison(draft, self._planner.complete(draft))
+            await self._wait_for_commit()
+            self._committing = self._begin(self._commit(plan))
 
     async def _find_poison(self, draft: Draft, step: Awaitable[T]) -> T:
         """Takes a step of planning. Raises Poisoned, when everything before is committed, if that cannot be done."""
@@ -91,18 +111,14 @@ class Pipeline:
         except NOT_POISON:
             raise
         except POISON as error:
-            before = self._planner.positions
+            self._draft, before = None, self._planner.positions
             await self.drain()
             raise Poisoned(draft.messages, before, error) from error
-
-    async def _commit_next(self, draft: Draft) -> None:
-        plan = await self._find_poison(draft, self._planner.complete(draft))
-        await self._wait_for_commit()
-        self._committing = self._begin(self._commit(plan))
 
     async def drain(self) -> None:
         """Waits until everything is committed and announced. Raises what has failed."""
         try:
+            await self._commit_planned()
             await self._wait_for_commit()
         finally:
             await self._wait_for_telling()

@@ -90,6 +90,11 @@ class Reader:
                     await self._subscription.unsubscribe()
                 await self._stream.delete_consumer(self._name, self._consumer)
 
+    @property
+    def waits(self) -> bool:
+        """Whether messages have come that were not read yet."""
+        return bool(self._messages)
+
     async def read(self, timeout_s: float, bytes_max: int = FETCH_BYTES_MAX) -> list[StreamMessage]:
         """The next messages that have come, in order, up to about `bytes_max`, a larger one alone; an empty list if
         none came within `timeout_s`. What is left over is for the next call, and more is fetched meanwhile.

@@ -62,6 +62,11 @@ class Publisher:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
 
+    @property
+    def partitions(self) -> int:
+        """How many lines facts are parted into."""
+        return self._bus.partitions
+
     async def publish(
         self,
         tenant_id: str,
