@@ -33,9 +33,9 @@ Context = aio.ServicerContext[Any, Any]
 Violations = dict[int, list[FieldViolation]]
 
 
-EVENTS_OF_A_MESSAGE = 125
-"""Batches of a stream are published together up to about so many events for each partition: four of the usual size
-where there are sixteen. An event costs a fifth less on its whole way then; more would win little."""
+MESSAGE_BYTES = 16 * 1024
+"""Batches of a stream are published together up to about so much for each partition: four of 500 events where there are
+sixteen. Bytes, because they also bound what of a stream waits here; more would win little."""
 
 
 @dataclass(slots=True)
@@ -190,8 +190,8 @@ class IngestService(ingest_service_pb2_grpc.IngestServiceServicer):
         """Publishes batch after batch. Those that come while others are being published are published together: their
         events share messages, each of which costs a write to the disk. Each batch is answered by itself, in order.
         """
-        enough = EVENTS_OF_A_MESSAGE * self._publisher.partitions
-        async with aclosing(together(request_iterator, _number_of_events, enough)) as gathered:
+        enough = MESSAGE_BYTES * self._publisher.partitions
+        async with aclosing(together(request_iterator, _size, enough)) as gathered:
             async for requests in gathered:
                 now_us = self._clock.now_us()
                 batches, refused = await self._check_batches(requests, now_us)
@@ -346,5 +346,5 @@ def _join(prefix: str, field: str) -> str:
     return f"{prefix}.{field}" if prefix and field else prefix or field
 
 
-def _number_of_events(request: contract.StreamEventsRequest) -> int:
-    return len(request.events)
+def _size(request: contract.StreamEventsRequest) -> int:
+    return max(1, request.ByteSize())  # Also requests of nothing are not to wait in any number.

@@ -16,13 +16,16 @@ async def together(
     Raises what reading raises, after what came before. Whoever leaves early closes it (contextlib.aclosing).
     """
     waiting: list[Request] = []
+    size = 0
     news, room = asyncio.Event(), asyncio.Event()
 
     async def read() -> None:
+        nonlocal size
         async for request in requests:
             waiting.append(request)
+            size += size_of(request)
             news.set()
-            while sum(map(size_of, waiting)) >= enough:
+            while size >= enough:
                 room.clear()
                 await room.wait()
 
@@ -36,6 +39,7 @@ async def together(
                 continue
             taken = waiting.copy()
             waiting.clear()
+            size = 0
             room.set()
             yield taken
         await reading
