@@ -27,8 +27,6 @@ TYPES: dict[int, dict[str, Any]] = {
     FieldDescriptorProto.TYPE_BOOL: {"type": "boolean"},
     FieldDescriptorProto.TYPE_INT32: {"type": "integer", "minimum": -(1 << 31), "maximum": (1 << 31) - 1},
 }
-PATTERNS_OF_RULES = {"printable": "^[^\\u0000-\\u001f\\u007f-\\u009f\\u2028\\u2029]*$"}
-"""What the contract says as expressions, by their ids, as patterns that every engine reads."""
 
 
 def main() -> None:
@@ -41,7 +39,7 @@ def schema_text() -> str:
     """The schema as it stands in its file."""
     files = descriptor_pb2.FileDescriptorSet.FromString((ROOT / "gen" / "contract.binpb").read_bytes())
     file = next(each for each in files.file if each.name == CONTRACT)
-    return json.dumps(_Schemas(file).schema(), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(_Schemas(file).schema(), indent=2) + "\n"
 
 
 class _Schemas:
@@ -122,10 +120,7 @@ def _text_rules(rules: validate_pb2.FieldRules) -> dict[str, Any]:
         schema["minLength"] = text.min_len
     if text.max_len:
         schema["maxLength"] = text.max_len
-    patterns = [text.pattern] if text.pattern else []
-    patterns += [PATTERNS_OF_RULES[rule.id] for rule in rules.cel]
-    assert len(patterns) <= 1, "two patterns need an allOf"
-    return schema | ({"pattern": patterns[0]} if patterns else {})
+    return schema | ({"pattern": text.pattern} if text.pattern else {})
 
 
 def _is_required(field: FieldDescriptorProto) -> bool:

@@ -23,7 +23,7 @@ from services.shared.credentials import caller, idempotency_key
 from services.shared.errors import CallerError, FieldViolation, InvalidRequest
 from services.shared.facts.properties import Unfit, faults
 from services.shared.facts.publishing import Fact, Publisher, identify
-from services.shared.server import check, violations_of
+from services.shared.field_rules import check, violations_of
 from services.shared.statuses import status_message
 from services.shared.tokens import decode_positions, encode_positions
 

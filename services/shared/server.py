@@ -9,14 +9,14 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import grpc
-import protovalidate
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import DecodeError
 from grpc import aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from services.shared.credentials import Doorkeeper, set_caller
 from services.shared.errors import FieldViolation, InvalidRequest, SettingError, TimedOut
+from services.shared.field_rules import check
 from services.shared.settings import LOOPBACK, Settings
 from services.shared.statuses import to_status
 
@@ -49,30 +49,6 @@ OPTIONS = (
 )
 
 logger = logging.getLogger(__name__)
-
-
-def violations_of(message: Message) -> list[FieldViolation]:
-    """What the field rules of the contract find wrong with `message`, with paths such as `events[3].lead_id`."""
-    return [
-        FieldViolation(_path(violation.proto.field), violation.proto.message)
-        for violation in protovalidate.collect_violations(message)
-    ]
-
-
-def check(message: Message) -> None:
-    """Raises InvalidRequest if `message` breaks the field rules of its contract."""
-    if violations := violations_of(message):
-        raise InvalidRequest(violations)
-
-
-def _path(field_path: Any) -> str:
-    path = ""
-    for element in field_path.elements if field_path is not None else ():
-        path += f".{element.field_name}" if path else element.field_name
-        subscript = element.subscript
-        if subscript is not None:
-            path += f"[{subscript.value}]"
-    return path
 
 
 class Health:

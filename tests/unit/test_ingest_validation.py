@@ -10,7 +10,7 @@ from leadscore.ingest.v1 import ingest_service_pb2 as contract
 
 from services.ingest.validation import EVENT_BYTES_MAX, event_violations, profile_violations
 from services.shared.facts.properties import faults
-from services.shared.server import violations_of
+from services.shared.field_rules import violations_of
 
 NOW_US = 1_700_000_000_000_000
 
@@ -33,6 +33,10 @@ def event(**fields: Any) -> event_pb2.Event:
         ("type", "9lives", "start with a letter"),
         ("type", "page/view", "start with a letter"),
         ("source", "\x7f", "control characters"),
+        ("source", "\x9f", "control characters"),
+        ("lead_id", "two\u2028lines", "control characters"),
+        ("event_id", "two\u2029paragraphs", "control characters"),
+        ("event_id", "ends\n", "control characters"),
     ],
 )
 def test_a_bad_field_is_named_with_what_is_wrong(field: str, value: str, said: str) -> None:

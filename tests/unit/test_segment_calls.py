@@ -17,7 +17,7 @@ from gateway.segment.mapping import SegmentMapping, parse_segment_mapping
 from gateway.segment.names import type_of
 from gateway.segment.times import STEP_S, corrected, correction_s
 from services.shared.errors import InvalidRequest, SettingError
-from services.shared.server import violations_of
+from services.shared.field_rules import violations_of
 
 NOW_S = 1_790_000_000
 NOW_US = NOW_S * 1_000_000
