@@ -76,8 +76,10 @@ class Child:
         """Whether it was started and has not ended."""
         return self._process is not None and not self._ended.done()
 
-    def start(self) -> None:
-        """Starts the program. Raises StartError if the system refuses."""
+    def start(self, *, held: bool = False) -> None:
+        """Starts the program. Its standard input is empty, and if it is `held`, does not end before it is released.
+        Raises StartError if the system refuses.
+        """
         assert not self.alive, f"{self.name} runs already"
         user = self._user or User(-1, -1)
         tether = [sys.executable, "-I", "-S", str(TETHER), str(os.getpid()), str(int(self._orphan_signal))]
@@ -86,7 +88,7 @@ class Child:
             with self.log.open("ab") as log:
                 self._process = subprocess.Popen(
                     [*tether, str(user.uid), str(user.gid), *self._command],
-                    stdin=subprocess.DEVNULL,
+                    stdin=subprocess.PIPE if held else subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
                     cwd=self._folder,
@@ -96,6 +98,11 @@ class Child:
         except OSError as error:
             raise StartError(f"{self.name} cannot be started: {error}") from error
         threading.Thread(target=self._watch, args=(self._process, self._ended), daemon=True).start()
+
+    def release(self) -> None:
+        """Ends the standard input of a program that is held."""
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
 
     @staticmethod
     def _watch(process: subprocess.Popen[bytes], ended: Future[int]) -> None:

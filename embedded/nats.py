@@ -60,9 +60,16 @@ class NatsServer:
         self._child: Child | None = None
         self._password = ""
 
+    def reserve(self) -> None:
+        """Takes the port and makes the password that `start` will use, if it has not done so: `url` is known then."""
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._password = read_or_make(self._folder / "password")
+        self._port = self._port or ReservedPort(HOST, self._port_number)
+        self._port_number = self._port.number
+
     @property
     def port(self) -> int:
-        """Where clients connect. Only after `start`."""
+        """Where clients connect. Only after `reserve`."""
         assert self._port is not None
         return self._port.number
 
@@ -74,7 +81,7 @@ class NatsServer:
 
     @property
     def url(self) -> str:
-        """`nats://...` with user and password. Only after `start`."""
+        """`nats://...` with user and password. Only after `reserve`."""
         return f"nats://{USER}:{self._password}@{HOST}:{self.port}"
 
     @property
@@ -92,9 +99,7 @@ class NatsServer:
         """Starts the server and waits until it is ready. Raises StartError if it does not get there."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         await end_leftovers(self._folder)
-        self._password = read_or_make(self._folder / "password")
-        self._port = self._port or ReservedPort(HOST, self._port_number)
-        self._port_number = self._port.number
+        self.reserve()
         self._monitor_port = self._monitor_port or ReservedPort(HOST, 0)
         self._write_config()
         command = [_binary(), "--config", str(self._config)]

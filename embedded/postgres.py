@@ -91,19 +91,26 @@ class Postgres:
         self._password = ""
         self._superuser_password = ""
 
+    def reserve(self) -> None:
+        """Takes the port and makes the password that `start` will use, if it has not done so: `url` is known then."""
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._password = read_or_make(self._folder / "password")
+        self._port = self._port or ReservedPort(HOST, self._port_number)
+        self._port_number = self._port.number
+
     @property
     def port(self) -> int:
-        """Where clients connect. Only after `start`."""
+        """Where clients connect. Only after `reserve`."""
         assert self._port is not None
         return self._port.number
 
     @property
     def url(self) -> str:
-        """`postgresql://...` of the database `leadscore`, with its owner's password. Only after `start`."""
+        """`postgresql://...` of the database `leadscore`, with its owner's password. Only after `reserve`."""
         return self.url_of(DATABASE)
 
     def url_of(self, database: str) -> str:
-        """`postgresql://...` of another database; the user may create some. Only after `start`."""
+        """`postgresql://...` of another database; the user may create some. Only after `reserve`."""
         place = f"{HOST}:{self.port}/{quote(database, safe='')}"
         # Said here, it goes before PGSSLMODE; on the loopback address there is nothing to encrypt.
         return f"postgresql://{USER}:{self._password}@{place}?sslmode=disable"
@@ -122,13 +129,11 @@ class Postgres:
     async def start(self) -> None:
         """Starts the server and waits until it is ready. Raises StartError if it does not get there."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._password = read_or_make(self._folder / "password")
         self._superuser_password = read_or_make(self._folder / "superuser-password")
         await end_leftovers(self._cluster)
         user = database_user()
         await self._create_cluster(user)
-        self._port = self._port or ReservedPort(HOST, self._port_number)
-        self._port_number = self._port.number
+        self.reserve()
         self._write_config(user)
         self._child = Child(
             self.name,

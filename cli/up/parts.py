@@ -10,6 +10,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from embedded.child import Child
 from embedded.probe import http_status
+from services.shared.lifecycle import HELD
 
 HEALTH_TIMEOUT_S = 3.0
 STOP_GRACE_S = 6.0
@@ -51,7 +52,7 @@ class ServicePart:
         self.name = name
         self.service = module.rpartition(".")[2]
         self._address = address
-        self._child = Child(name, [sys.executable, "-m", module], log=log, environment=environment)
+        self._child = Child(name, [sys.executable, "-m", module, HELD], log=log, environment=environment)
 
     @property
     def child(self) -> Child:
@@ -63,9 +64,16 @@ class ServicePart:
         """Whether its process runs."""
         return self._child.alive
 
+    def hold(self) -> None:
+        """Starts the process so far that it has imported what it needs."""
+        self._child.start(held=True)
+
     async def start(self) -> None:
-        """Starts the process; it says by itself when it is ready."""
-        self._child.start()
+        """Starts the process, or lets go of one that is held; it says by itself when it is ready."""
+        if self.alive:
+            self._child.release()
+        else:
+            self._child.start()
 
     async def healthy(self) -> bool:
         """Whether the process answers; what it needs from others may be away."""

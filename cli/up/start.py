@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from cli.up.ports import OwnPorts
 from embedded.child import Child, StartError
 from embedded.nats import NatsServer
 from embedded.postgres import Postgres
+from services.shared.lifecycle import HELD
 from services.shared.settings import LOOPBACK, SETTINGS, Settings
 
 READY_DEADLINE_S = 60.0
@@ -30,16 +31,18 @@ async def start_parts(settings: Settings, own_ports: OwnPorts, stack: AsyncExitS
     """Starts everything and adds it to `parts`; it is stopped when the stack is left, gateways first and servers last.
     Raises StartError for what does not get ready.
     """
-    settings = await _start_servers(settings, stack, parts)
+    servers, settings = _servers(settings)
     services, gateways = _services(settings, own_ports), _parts(GatewayPart, "gateway", "gateway", settings, own_ports)
-    stack.push_async_callback(_stop, services)
-    stack.push_async_callback(_stop, gateways)
-    processes = [*services, *gateways]
-    parts += processes
+    processes, preparation = [*services, *gateways], _preparation(settings)
+    for group in (servers, services, gateways):
+        stack.push_async_callback(_stop, group)
+    stack.push_async_callback(preparation.kill)
+    parts += [*servers, *processes]
+    await _start_servers(servers, lambda: _hold(preparation, processes))
     for process in processes:
         if process.service in NEED_NO_TABLES:
             await process.start()
-    await _prepare(settings)
+    await _prepare(preparation)
     for process in processes:
         if process.service not in NEED_NO_TABLES:
             await process.start()
@@ -47,29 +50,40 @@ async def start_parts(settings: Settings, own_ports: OwnPorts, stack: AsyncExitS
     await _wait_until_ready(processes)
 
 
-async def _start_servers(settings: Settings, stack: AsyncExitStack, parts: list[Part]) -> Settings:
-    """Starts the servers that are not given, both at a time, and answers the settings with where they are."""
-    servers: list[Part] = []
+def _servers(settings: Settings) -> tuple[list[NatsServer | Postgres], Settings]:
+    """The servers that are not given, and the settings with where they will be."""
+    servers: list[NatsServer | Postgres] = []
     if not settings.nats_url:
         nats = NatsServer(settings.data_dir / "nats", log=_log(settings, NatsServer.name))
         servers.append(nats)
+        nats.reserve()
+        settings = replace(settings, nats_url=nats.url)
     if not settings.database_url:
         postgres = Postgres(settings.data_dir / "postgres", log=_log(settings, Postgres.name))
         servers.append(postgres)
-    stack.push_async_callback(_stop, servers)
-    parts += servers
+        postgres.reserve()
+        settings = replace(settings, database_url=postgres.url)
+    return servers, settings
+
+
+async def _start_servers(servers: Sequence[Part], beside: Callable[[], None]) -> None:
+    """Starts servers, all at a time, and does something `beside` that."""
     starts = [asyncio.create_task(server.start()) for server in servers]
     try:
+        await asyncio.sleep(0)  # The servers come first.
+        beside()
         await asyncio.gather(*starts)
     finally:
         for start in starts:
             start.cancel()
         await asyncio.gather(*starts, return_exceptions=True)
-    return replace(
-        settings,
-        nats_url=settings.nats_url or nats.url,
-        database_url=settings.database_url or postgres.url,
-    )
+
+
+def _hold(preparation: Child, processes: Sequence[ServicePart]) -> None:
+    """Starts processes so far that they have imported what they need: half of the time until they are ready."""
+    preparation.start(held=True)
+    for process in processes:
+        process.hold()
 
 
 def _services(settings: Settings, own_ports: OwnPorts) -> list[ServicePart]:
@@ -109,20 +123,25 @@ def _log(settings: Settings, name: str) -> Path:
     return settings.data_dir / LOGS / f"{name}.log"
 
 
-async def _prepare(settings: Settings) -> None:
-    command = [sys.executable, "-m", "services.scorer.prepare"]
-    child = Child("prepare", command, log=_log(settings, "prepare"), environment=environment_of(settings))
-    child.log.unlink(missing_ok=True)
-    child.start()
+def _preparation(settings: Settings) -> Child:
+    """The process that prepares the database."""
+    command = [sys.executable, "-m", "services.scorer.prepare", HELD]
+    log = _log(settings, "prepare")
+    log.unlink(missing_ok=True)
+    return Child("prepare", command, log=log, environment=environment_of(settings))
+
+
+async def _prepare(preparation: Child) -> None:
+    """Has the database prepared by a process that is held."""
+    log = preparation.log
     try:
         async with asyncio.timeout(PREPARE_DEADLINE_S):
-            code = await child.ended()
+            preparation.release()
+            code = await preparation.ended()
     except TimeoutError:
-        raise StartError(f"the database was not prepared within {PREPARE_DEADLINE_S:.0f} s (see {child.log})") from None
-    finally:
-        await child.kill()
+        raise StartError(f"the database was not prepared within {PREPARE_DEADLINE_S:.0f} s (see {log})") from None
     if code != 0:
-        raise StartError(f"the database could not be prepared: {child.last_words()} (see {child.log})")
+        raise StartError(f"the database could not be prepared: {preparation.last_words()} (see {log})")
 
 
 async def _wait_until_ready(services: list[ServicePart]) -> None:

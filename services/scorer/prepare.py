@@ -14,6 +14,7 @@ from services.scorer.scoring.default_model import default_model
 from services.scorer.statements import CREATE_MODEL, CREATE_TENANT
 from services.shared.database import CONNECT_TIMEOUT_S, driver_url
 from services.shared.errors import LeadscoreError, SettingError
+from services.shared.lifecycle import wait_until_released
 from services.shared.migrations.migrate import migrate
 from services.shared.settings import Settings, read_settings
 
@@ -36,6 +37,7 @@ def prepare(settings: Settings) -> None:
 
 def main() -> None:
     """The process."""
+    wait_until_released()
     try:
         prepare(read_settings())
     except LeadscoreError as error:

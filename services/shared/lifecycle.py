@@ -20,6 +20,8 @@ YOUNG_OBJECTS_MAX = 50_000
 the values of every request, which have none."""
 STOP_DEADLINE_S = 10.0
 """Longer than any part's own grace; after it the process ends anyway and what it held is recovered by the others."""
+HELD = "--held"
+"""The argument of a process that is started before what it needs is there."""
 CANCEL_AGAIN_S = 1.0
 """How long a task has to end before it is cancelled once more: what it closes takes a fraction of that."""
 
@@ -69,9 +71,18 @@ async def _cancel(task: "asyncio.Task[None]") -> None:
         await asyncio.wait([task], timeout=CANCEL_AGAIN_S)
 
 
+def wait_until_released() -> None:
+    """Whoever has started this process with HELD, so that it has imported what it needs when its turn comes, says that
+    by closing its standard input.
+    """
+    if HELD in sys.argv:
+        sys.stdin.buffer.read()
+
+
 def run(name: str, start: Start, young_objects_max: int = YOUNG_OBJECTS_MAX) -> None:
     """Runs a process until SIGTERM or SIGINT. `start` puts its parts on the stack, each with its own way to stop."""
     faulthandler.enable()
+    wait_until_released()
     try:
         settings = read_settings()
         set_up_logging(settings.log_level)

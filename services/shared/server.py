@@ -31,7 +31,9 @@ KEEPALIVE_MS = 20_000
 CALL_DEADLINE_S = 60.0
 """Bounds a unary call whose caller gave no deadline."""
 READY_INTERVAL_S = 1.0
-"""How soon a service says that something it needs has gone or come back."""
+"""How soon a service says that something it needs has gone."""
+UNREADY_INTERVAL_S = 0.1
+"""How soon it says that all is there, or there again: somebody may be waiting for that."""
 SHARED_PORT = "grpc.so_reuseport"
 """Lets several processes listen on one port. Where nobody means that, a taken port must be an error."""
 STOP_GRACE_S = 5.0
@@ -225,5 +227,6 @@ async def _abort(context: aio.ServicerContext[Any, Any], error: Exception) -> No
 async def keep_health(health: Health, ready: Callable[[], Awaitable[bool]]) -> None:
     """Looks, for ever, whether what the service needs is there, and says so."""
     while True:
-        await health.set_ready(await ready())
-        await asyncio.sleep(READY_INTERVAL_S)
+        is_ready = await ready()
+        await health.set_ready(is_ready)
+        await asyncio.sleep(READY_INTERVAL_S if is_ready else UNREADY_INTERVAL_S)

@@ -189,6 +189,35 @@ async def test_a_child_that_does_not_listen_is_killed(tmp_path: Path) -> None:
     assert await child.ended() == -signal.SIGKILL
 
 
+async def test_a_child_that_is_held_goes_on_when_it_is_released(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "ready")
+    patient = "import sys; open('ready', 'w').close(); sys.stdin.read(); print('goes on')"
+    child = Child("patient", [sys.executable, "-c", patient], log=tmp_path / "log", folder=tmp_path)
+    child.start(held=True)
+    await asyncio.to_thread((tmp_path / "ready").read_text)
+    assert child.last_words() == ""
+    child.release()
+    assert await child.ended() == 0
+    assert child.last_words() == "goes on"
+
+
+async def test_a_child_that_is_not_held_has_nothing_to_wait_for(tmp_path: Path) -> None:
+    child = Child("quick", [sys.executable, "-c", "import sys; sys.stdin.read()"], log=tmp_path / "log")
+    child.start()
+    assert await child.ended() == 0
+
+
+async def test_where_servers_will_be_is_known_before_they_start(tmp_path: Path) -> None:
+    for server in (NatsServer(tmp_path / "nats"), Postgres(tmp_path / "postgres")):
+        server.reserve()
+        url = server.url
+        try:
+            await server.start()
+            assert server.url == url
+        finally:
+            await server.stop()
+
+
 async def test_a_child_says_how_it_ended_and_what_it_said_last(tmp_path: Path) -> None:
     child = Child("brief", [sys.executable, "-c", "print('one'); raise SystemExit('two')"], log=tmp_path / "log")
     child.start()
