@@ -1,5 +1,7 @@
 """What makes a fact recognisable."""
 
+import uuid
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,9 +55,17 @@ def test_properties_in_any_order_are_the_same_content() -> None:
 
 
 def test_an_idempotency_key_makes_the_same_ids_again_and_none_makes_new_ones() -> None:
-    assert made_event_id("key", 0) == made_event_id("key", 0)
-    assert made_event_id("key", 0) != made_event_id("key", 1)
-    assert made_event_id(None, 0) != made_event_id(None, 0)
+    assert made_event_id("key", 0, 1_000) == made_event_id("key", 0, 9_000)
+    assert made_event_id("key", 0, 1_000) != made_event_id("key", 1, 1_000)
+    assert len({made_event_id(None, 0, 1_000) for _ in range(1_000)}) == 1_000
+
+
+@given(st.integers(min_value=0, max_value=2**57), st.integers(min_value=1_000, max_value=2**50))
+def test_new_ids_are_in_the_order_in_which_they_were_made(now_us: int, later_us: int) -> None:
+    early, late = made_event_id(None, 0, now_us), made_event_id(None, 0, now_us + later_us)
+    assert early < late
+    found = uuid.UUID(early)
+    assert (found.version, found.variant, found.int >> 80) == (7, uuid.RFC_4122, now_us // 1_000)
 
 
 def test_message_ids_carry_the_tenant_the_ids_and_the_contents() -> None:

@@ -49,7 +49,7 @@ def identify(index: int, event: event_pb2.Event, now_us: int, idempotency_key: s
     digest = content_digest(event)
     event.ClearField("properties")
     if not event.event_id:
-        event.event_id = made_event_id(idempotency_key, index)
+        event.event_id = made_event_id(idempotency_key, index, now_us)
     if not event.HasField("occurred_at"):
         event.occurred_at.seconds, microseconds = divmod(now_us, US_PER_S)
         event.occurred_at.nanos = microseconds * 1_000
