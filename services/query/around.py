@@ -12,7 +12,7 @@ from services.query.board import Way, board_walk, entries_of, entry_of, ranked
 from services.query.leads import SHOWN, THE_LEAD, askable, find_lead
 from services.query.orders import BEST_FIRST, BEST_LAST, Order, form_of
 from services.query.pages import WANTED, Key, Stretch, read_page
-from services.query.reading import read, snapshot
+from services.query.reading import read, still
 from services.query.statements import Statement
 from services.shared.errors import NotFound
 from services.shared.paging import PAGE_BYTES_MAX, Filling
@@ -68,14 +68,14 @@ async def around_sifted(engine: AsyncEngine, tenant_id: str, lead_id: str, size:
     """The same of the leads that a filter lets pass, around where the lead would be if it does not pass itself. Raises
     InvalidRequest and NotFound.
     """
-    async with snapshot(engine) as connection:
-        lead = await find_lead(connection, tenant_id, lead_id)
+    async with still(engine) as driver:
+        lead = await find_lead(driver, tenant_id, lead_id)
         key = lead.score, lead.lead_id
         parameters = {"tenant_id": tenant_id, **BEST_FIRST.parameters(key)}
         above = Filling(size // 2, entry_of, PAGE_BYTES_MAX // 2)
         if size > 1:
-            await read_page(connection, board_walk(Way.UP, form_of(key), filter_text), above, parameters)
+            await read_page(driver, board_walk(Way.UP, form_of(key), filter_text), above, parameters)
         below = Filling(size - len(above.items), entry_of, PAGE_BYTES_MAX // 2 + above.bytes_left)
         walk = board_walk(Way.DOWN_FROM_IT, form_of(key), filter_text)
-        behind = await read_page(connection, walk, below, parameters)
+        behind = await read_page(driver, walk, below, parameters)
     return [*reversed(above.items), *below.items], below.last or above.last, behind

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.query.leads import find_lead
 from services.query.pages import Ordering, Stretch, Walk, read_page
-from services.query.reading import PAGE_SIZE_DEFAULT, Key, Moment, decode_key, encode_key, snapshot
+from services.query.reading import PAGE_SIZE_DEFAULT, Key, Moment, decode_key, encode_key, still
 from services.query.wire import fill_struct, set_times
 from services.shared.clock import to_datetime
 from services.shared.facts.identity import fold_type
@@ -36,10 +36,10 @@ async def list_events(
     call = "events", request.lead_id, types, bool(request.types)
     after = decode_key(request.page_token, tuple[Moment, Key], *call)
     parameters = {"tenant_id": tenant_id, "lead_id": request.lead_id, "types": types, **_parameters(after)}
-    async with snapshot(engine) as connection:
-        await find_lead(connection, tenant_id, request.lead_id)
+    async with still(engine) as driver:
+        await find_lead(driver, tenant_id, request.lead_id)
         page = Filling(request.page_size or PAGE_SIZE_DEFAULT, _event)
-        behind = await read_page(connection, _walk(after is not None, bool(request.types)), page, parameters)
+        behind = await read_page(driver, _walk(after is not None, bool(request.types)), page, parameters)
     more = encode_key(behind, *call) if behind else ""
     return contract.ListEventsResponse(events=page.items, next_page_token=more)
 

@@ -5,11 +5,11 @@ from typing import Any, TypeVar
 from leadscore.query.v1 import query_service_pb2 as contract
 from sqlalchemy import ColumnElement, Select, bindparam, func, literal_column, select, true
 from sqlalchemy.dialects.postgresql import array
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.query.ranks import standing_by
 from services.query.reading import read
-from services.query.statements import Statement
+from services.query.statements import Driver, Statement
 from services.query.wire import fill_struct, set_times
 from services.shared.errors import NotFound
 from services.shared.schema import EVENTS, LEADS
@@ -85,9 +85,9 @@ async def get_rank(engine: AsyncEngine, tenant_id: str, lead_id: str) -> contrac
     return contract.GetRankResponse(lead_id=lead_id, rank=row.rank, score=row.score, total_leads=row.total)
 
 
-async def find_lead(connection: AsyncConnection, tenant_id: str, lead_id: str) -> Any:
+async def find_lead(driver: Driver, tenant_id: str, lead_id: str) -> Any:
     """A lead's row. Raises NotFound."""
-    rows = await LEAD.rows(connection, {"tenant_id": tenant_id, "lead_id": askable(lead_id)})
+    rows = await LEAD.rows(driver, {"tenant_id": tenant_id, "lead_id": askable(lead_id)})
     return _known(rows[0] if rows else None, lead_id)
 
 

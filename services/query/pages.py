@@ -19,10 +19,10 @@ from sqlalchemy import (
     select,
     union_all,
 )
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.query.reading import glance, snapshot
-from services.query.statements import Parameters, Statement
+from services.query.reading import glance, still
+from services.query.statements import Driver, Parameters, Statement
 from services.shared.paging import ROWS_AHEAD_MAX, Filling
 
 ROWS_MAX = 20_000
@@ -102,14 +102,14 @@ class Walk:
         return [Statement(_sifted(self, stretch)) for stretch in self.stretches]
 
 
-async def read_page(connection: AsyncConnection, walk: Walk, page: Filling[Any], parameters: Parameters) -> Key | None:
+async def read_page(driver: Driver, walk: Walk, page: Filling[Any], parameters: Parameters) -> Key | None:
     """Fills a page with the first rows of a walk; answers the key behind which the next one begins, None if there is
     none. Of a walk that sifts there may be fewer rows than asked for, or none, and still some behind them.
     """
     left = walk.rows_max if walk.comparisons else page.rows_wanted
     for step in walk.steps:
         limits = {LOOKED_AT.key: left, WANTED.key: page.rows_wanted}
-        last = await take(connection, step, page, {**parameters, **limits})
+        last = await take(driver, step, page, {**parameters, **limits})
         if page.is_full and page.last is not None:
             return walk.ordering.key(page.last)
         if last is not None:
@@ -121,21 +121,21 @@ async def read_page(connection: AsyncConnection, walk: Walk, page: Filling[Any],
 
 async def read_page_alone(engine: AsyncEngine, walk: Walk, page: Filling[Any], parameters: Parameters) -> Key | None:
     """The same for a page that is all there is to read."""
-    async with glance(engine) if len(walk.steps) == 1 and is_read_at_once(page) else snapshot(engine) as connection:
-        return await read_page(connection, walk, page, parameters)
+    async with glance(engine) if len(walk.steps) == 1 and is_read_at_once(page) else still(engine) as driver:
+        return await read_page(driver, walk, page, parameters)
 
 
 async def take_alone(engine: AsyncEngine, statement: Statement, page: Filling[Any], parameters: Parameters) -> None:
     """Fills a page with the rows of a statement whose limit is the parameter WANTED, if nothing else is to be read."""
-    async with glance(engine) if is_read_at_once(page) else snapshot(engine) as connection:
-        await take(connection, statement, page, {**parameters, WANTED.key: page.rows_wanted})
+    async with glance(engine) if is_read_at_once(page) else still(engine) as driver:
+        await take(driver, statement, page, {**parameters, WANTED.key: page.rows_wanted})
 
 
-async def take(connection: AsyncConnection, statement: Statement, page: Filling[Any], parameters: Parameters) -> Any:
+async def take(driver: Driver, statement: Statement, page: Filling[Any], parameters: Parameters) -> Any:
     """Fills a page, and answers the row that says how many were looked at, if there is one: it comes last."""
     if is_read_at_once(page):
-        return _fill(page, await statement.rows(connection, parameters))
-    async with aclosing(statement.parts(connection, parameters, ROWS_AHEAD_MAX)) as parts:
+        return _fill(page, await statement.rows(driver, parameters))
+    async with aclosing(statement.parts(driver, parameters, ROWS_AHEAD_MAX)) as parts:
         async for rows in parts:
             last = _fill(page, rows)
             if page.is_full or last is not None:

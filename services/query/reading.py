@@ -12,7 +12,7 @@ import msgspec
 import psycopg
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.query.statements import Statement, driver_of
+from services.query.statements import Driver, Statement, driver_of
 from services.shared.clock import to_us
 from services.shared.database import unavailable_when_away
 from services.shared.errors import FieldViolation, InvalidRequest
@@ -40,17 +40,37 @@ async def read(engine: AsyncEngine, statement: Statement, **parameters: object) 
     """The rows of one statement, which sees one state of the database by itself: beginning and ending a transaction
     would cost more than most of them. Raises Unavailable.
     """
-    async with glance(engine) as connection:
-        return await statement.rows(connection, parameters)
+    async with glance(engine) as driver:
+        return await statement.rows(driver, parameters)
 
 
 @asynccontextmanager
-async def glance(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """A connection for one statement. Raises Unavailable."""
+async def glance(engine: AsyncEngine) -> AsyncIterator[Driver]:
+    """The driver's connection, for one statement. Raises Unavailable.
+
+    It comes from the engine's pool and goes back by itself: to begin and end the engine's own kind of connection around
+    it takes as long as the statement.
+    """
     with unavailable_when_away():
-        async with engine.connect() as connection:
+        pooled = await engine.raw_connection()
+        try:
+            driver = pooled.driver_connection
+            assert driver is not None, "it was opened or found well"
+            yield driver
+        finally:
+            pooled.close()  # A pool that resets nothing has nothing to wait for.
+
+
+@asynccontextmanager
+async def snapshot(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A read-only transaction in which every statement sees the same rows. Raises Unavailable."""
+    with unavailable_when_away():
+        async with engine.connect() as pooled:
+            connection = await pooled.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             try:
-                yield connection
+                # Committed, though nothing was written: after a rollback the driver prepares all statements anew.
+                async with connection.begin():
+                    yield connection
             except psycopg.Error:
                 if driver_of(connection).closed:
                     await connection.invalidate()
@@ -58,13 +78,10 @@ async def glance(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 
 
 @asynccontextmanager
-async def snapshot(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """A read-only transaction in which every statement sees the same rows. Raises Unavailable."""
-    async with glance(engine) as pooled:
-        connection = await pooled.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-        # Committed, though nothing was written: after a rollback the driver prepares all statements anew.
-        async with connection.begin():
-            yield connection
+async def still(engine: AsyncEngine) -> AsyncIterator[Driver]:
+    """The driver's connection in a snapshot. Raises Unavailable."""
+    async with snapshot(engine) as connection:
+        yield driver_of(connection)
 
 
 def encode_key(key: tuple[Any, ...], *call: object) -> str:

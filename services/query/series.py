@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.query.leads import find_lead
 from services.query.reading import moment_of, snapshot
+from services.query.statements import driver_of
 from services.query.wire import set_times
 from services.shared.errors import FieldViolation, InvalidRequest
 from services.shared.schema import LEDGER
@@ -24,7 +25,7 @@ async def get_score_series(
     changes = _changes(tenant_id, request)
     points = _days(changes) if request.step == contract.SERIES_STEP_DAY else _moments(changes)
     async with snapshot(engine) as connection:
-        await find_lead(connection, tenant_id, request.lead_id)
+        await find_lead(driver_of(connection), tenant_id, request.lead_id)
         rows = (await connection.execute(points.limit(POINTS_MAX + 1))).all()
     answer = contract.GetScoreSeriesResponse(truncated=len(rows) > POINTS_MAX)
     for row in reversed(rows[:POINTS_MAX]):

@@ -20,6 +20,8 @@ TEXTS_KEPT_MAX = 20
 CURSOR = "rows"
 """A connection has one at a time."""
 
+Driver = AsyncConnection[Any]
+"""A connection as the driver has it."""
 Parameters = Mapping[str, object]
 
 
@@ -80,30 +82,28 @@ class Statement:
             known[name] = process(known[name])
         return Sent(text.text, [known[name] for name in text.names])
 
-    async def rows(self, connection: PooledConnection, parameters: Parameters) -> Sequence[Any]:
+    async def rows(self, driver: Driver, parameters: Parameters) -> Sequence[Any]:
         """All rows."""
         text, values = self.sent(parameters)
-        cursor = AsyncRawCursor(driver_of(connection), row_factory=namedtuple_row)
+        cursor = AsyncRawCursor(driver, row_factory=namedtuple_row)
         await cursor.execute(text, values, binary=True)
         return await cursor.fetchall()
 
-    async def parts(
-        self, connection: PooledConnection, parameters: Parameters, size: int
-    ) -> AsyncGenerator[Sequence[Any], None]:
+    async def parts(self, driver: Driver, parameters: Parameters, size: int) -> AsyncGenerator[Sequence[Any], None]:
         """The rows in parts of a size, by a cursor, which needs a transaction: three more ways to the database and
         back, but what is not wanted stays there.
         """
         text, values = self.sent(parameters)
-        async with AsyncRawServerCursor(driver_of(connection), CURSOR, row_factory=namedtuple_row) as cursor:
+        async with AsyncRawServerCursor(driver, CURSOR, row_factory=namedtuple_row) as cursor:
             await cursor.execute(text, values, binary=True)
             while rows := await cursor.fetchmany(size):
                 yield rows
 
 
-def driver_of(connection: PooledConnection) -> AsyncConnection[Any]:
+def driver_of(connection: PooledConnection) -> Driver:
     """The driver's own connection."""
     pooled = connection.sync_connection
     assert pooled is not None, "it is connected"
-    driver: AsyncConnection[Any] | None = pooled.connection.driver_connection
+    driver: Driver | None = pooled.connection.driver_connection
     assert driver is not None, "it is connected"
     return driver

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import psycopg
+from psycopg.pq import TransactionStatus
 from sqlalchemy import PoolProxiedConnection, QueuePool, event, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, InterfaceError, OperationalError
@@ -77,6 +78,8 @@ async def connect(
         pool_timeout=CONNECT_TIMEOUT_S,
         # The one that was used last: its statements are prepared, and what it reads is at hand.
         pool_use_lifo=True,
+        # What ends by itself need not be rolled back.
+        pool_reset_on_return=None if read_only else "rollback",
         json_deserializer=msgspec.json.decode,
         isolation_level="AUTOCOMMIT" if read_only else "READ COMMITTED",
         connect_args={
@@ -111,13 +114,14 @@ async def _open(*place: Any, **options: Any) -> psycopg.AsyncConnection[Any]:
 
 def _look_for_the_end(connection: DBAPIConnection, *_: ConnectionPoolEntry | PoolProxiedConnection) -> None:
     """Has an idle connection replaced whose server has said something: that it is gone, or why it soon will be. Asking
-    the server would cost each read as much as the read itself.
+    the server would cost each read as much as the read itself. And one that somebody has left in the middle of
+    something.
     """
     driver, poll = connection.driver_connection, select.poll()
     if not driver.closed:
         poll.register(driver.pgconn.socket, select.POLLIN)
-    if driver.closed or poll.poll(0):
-        raise DisconnectionError("the server has closed the connection")
+    if driver.closed or driver.pgconn.transaction_status != TransactionStatus.IDLE or poll.poll(0):
+        raise DisconnectionError("the server has closed the connection, or it was not left as it should be")
 
 
 async def _all_returned(engine: AsyncEngine) -> None:

@@ -22,6 +22,7 @@ from services.query.exports.sheets import SHEETS, Sheet
 from services.query.exports.slices import Scope, count_rows, read_slices
 from services.query.leads import find_lead
 from services.query.reading import snapshot
+from services.query.statements import driver_of
 from services.shared.errors import TimedOut, TooMany
 
 EXPORTS_MAX = 3
@@ -105,7 +106,7 @@ class Reading:
             self._pending += report.pdf
             return
         if scope.lead_id:
-            await find_lead(connection, scope.tenant_id, scope.lead_id)
+            await find_lead(driver_of(connection), scope.tenant_id, scope.lead_id)
         await self._read_sheet(connection, SHEETS[request.kind])
 
     async def _read_sheet(self, connection: AsyncConnection, sheet: Sheet) -> None:
