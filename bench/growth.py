@@ -45,6 +45,7 @@ async def measure(quick: bool) -> dict[str, Outcome]:
             await asyncio.to_thread(_fill, suite, stored, goal)
             stored = goal
             found[f"{goal / 1e6:g} million rows"] = await _middle(suite, number, goal)
+        by_time = await _middle(suite, number, 1, by_time=True)
     async with running_suite() as suite:
         for scorers in (2, 4):
             while len(suite.more) + 1 < scorers:
@@ -53,13 +54,14 @@ async def measure(quick: bool) -> dict[str, Outcome]:
             found[f"{scorers} scorers"] = await _middle(suite, number, scorers * RUNS)
     async with running_suite(LEADSCORE_PARTITIONS=str(PARTITIONS)) as suite:
         found[f"{PARTITIONS} partitions"] = await _middle(suite, number, 1)
-    details = {"alone, events/s": round(alone), **{f"{name}, events/s": round(each) for name, each in found.items()}}
+    beside = {"alone": alone, **found, f"{stored / 1e6:g} million rows, ids by time (beside)": by_time}
+    details = {f"{name}, events/s": round(each) for name, each in beside.items()}
     return {"growth": Outcome(min(found.values()), alone, "events/s", more_is_better=True, details=details)}
 
 
-async def _middle(suite: Suite, number: int, seed: int) -> float:
+async def _middle(suite: Suite, number: int, seed: int, *, by_time: bool = False) -> float:
     """Events a second, from seed on: no two runs send the same events."""
-    return statistics.median([await events_per_s(suite, number, seed + run) for run in range(RUNS)])
+    return statistics.median([await events_per_s(suite, number, seed + run, by_time=by_time) for run in range(RUNS)])
 
 
 def _fill(suite: Suite, from_row: int, to_row: int) -> None:

@@ -1,4 +1,4 @@
-"""The events of the benchmark: 20 000 leads, a few types, ids at random."""
+"""The events of the benchmark: 20 000 leads, a few types, ids at random or, if wanted, in the order of time."""
 
 import random
 from collections.abc import Iterator
@@ -14,12 +14,13 @@ START_S = 1_763_000_000
 SPAN_S = 5 * 86_400
 
 
-def events(number: int, seed: int = 1, leads: int = LEADS) -> Iterator[event_pb2.Event]:
-    """Events, the same for the same seed."""
+def events(number: int, seed: int = 1, leads: int = LEADS, *, by_time: bool = False) -> Iterator[event_pb2.Event]:
+    """Events, the same for the same seed. Ids that are `by_time` begin with a number that grows, also with the seed."""
     chance = random.Random(seed)
-    for _ in range(number):
+    for place in range(number):
+        begin = f"{seed:08x}{place:08x}" if by_time else f"{chance.getrandbits(64):016x}"
         event = event_pb2.Event(
-            event_id=f"{chance.getrandbits(128):032x}",
+            event_id=f"{begin}{chance.getrandbits(64):016x}",
             lead_id=f"lead-{chance.randrange(leads)}@example.org",
             type=chance.choice(TYPES),
             source="bench",
@@ -28,7 +29,9 @@ def events(number: int, seed: int = 1, leads: int = LEADS) -> Iterator[event_pb2
         yield event
 
 
-def batches(number: int, seed: int = 1, leads: int = LEADS) -> list[ingest.StreamEventsRequest]:
+def batches(
+    number: int, seed: int = 1, leads: int = LEADS, *, by_time: bool = False
+) -> list[ingest.StreamEventsRequest]:
     """The same as requests of a bulk stream."""
-    found = list(events(number, seed, leads))
+    found = list(events(number, seed, leads, by_time=by_time))
     return [ingest.StreamEventsRequest(events=found[start : start + BATCH]) for start in range(0, number, BATCH)]

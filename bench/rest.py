@@ -31,7 +31,7 @@ async def measure(quick: bool) -> dict[str, Outcome]:
         async with httpx.AsyncClient(base_url=address, timeout=TIMEOUT_S) as client:
             against = await events_per_s(suite, number, seed=1)
             batched = await _batches(suite, client, number)
-            uploaded = await _upload(client, number)
+            uploaded = await _upload(suite, client, number)
             called = await _calls(suite, client, number)
             same_as_called = await _with_what_calls_hold(suite, number)
     details = {
@@ -67,13 +67,11 @@ async def _posts_per_s(
     return len(bodies) / (time.perf_counter() - started)
 
 
-async def _upload(client: httpx.AsyncClient, number: int) -> float:
+async def _upload(suite: Suite, client: httpx.AsyncClient, number: int) -> float:
     lines = "".join(json.dumps(row) + "\n" for row in _rows(number, 3)).encode()
     started = time.perf_counter()
     sent = await client.post("/v1/events:upload", files={"file": ("events.ndjson", lines, "application/x-ndjson")})
-    path = f"/v1/imports/{sent.raise_for_status().json()['importId']}"
-    while (await client.get(path)).json().get("state") != "DONE":
-        pass
+    await last_announced(suite, [sent.raise_for_status().json()["consistencyToken"]])
     return number / (time.perf_counter() - started)
 
 

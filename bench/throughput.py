@@ -33,9 +33,9 @@ async def measure(quick: bool) -> dict[str, Outcome]:
     return {"throughput": Outcome(value, against, "events/s", more_is_better=True, details=details)}
 
 
-async def events_per_s(suite: Suite, number: int, seed: int = 1) -> float:
+async def events_per_s(suite: Suite, number: int, seed: int = 1, *, by_time: bool = False) -> float:
     """Sends events as fast as they are taken, and waits until the last change is announced."""
-    return await streamed_per_s(suite, batches(number, seed))
+    return await streamed_per_s(suite, batches(number, seed, by_time=by_time))
 
 
 async def streamed_per_s(suite: Suite, requests: Sequence[contract.StreamEventsRequest]) -> float:
