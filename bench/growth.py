@@ -19,6 +19,7 @@ ROWS = (5_000_000, 20_000_000)
 QUICK_ROWS = (500_000,)
 PARTITIONS = 64
 LOOK_S = 0.1
+"""Scorers tell nobody that they have shared the partitions; the database shows it."""
 
 FILL_LEDGER = """
 INSERT INTO ledger

@@ -31,6 +31,8 @@ QUICK_SECONDS = 4
 WARM_UP_S = 1.5
 LEADS = 500
 TIMEOUT_S = 30.0
+LOOK_S = 0.05
+"""How often it is looked whether the last ones have come: each has noted its own time by then."""
 
 TIMER_S = 0.001
 """asyncio's timers wake by whole milliseconds: so late an event is sent though nothing was in its way."""
@@ -197,7 +199,7 @@ async def _at_a_rate(
     await asyncio.gather(*sending)
     async with asyncio.timeout(TIMEOUT_S):
         while len(arrivals.arrived) < len(arrivals.sent):
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(LOOK_S)
     watching.cancel()
     return arrivals.milliseconds(started + WARM_UP_S)
 

@@ -13,6 +13,7 @@ from embedded.ports import ReservedPort
 HOST = "127.0.0.1"
 START_DEADLINE_S = 30.0
 LOOK_S = 0.02
+"""How often it is asked whether it takes connections."""
 
 
 class Redis:

@@ -18,6 +18,7 @@ from bench.throughput import events_per_s
 EVENTS = 1_000_000
 QUICK_EVENTS = 100_000
 LOOK_S = 0.05
+"""How often it is asked how the rescore is doing: it runs for seconds."""
 RULES = (
     model_pb2.Rule(name="view", event_type="page_view", points=3, weight=model_pb2.Weight(half_life_days=30)),
     model_pb2.Rule(name="mail", event_type="email_open", points=8, maximum=400),

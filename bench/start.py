@@ -16,6 +16,7 @@ from embedded.postgres import Postgres
 ROUNDS = 3
 DEADLINE_S = 120.0
 LOOK_S = 0.02
+"""How exactly the start is measured."""
 
 
 async def measure(quick: bool) -> dict[str, Outcome]:

@@ -20,6 +20,7 @@ from embedded.postgres import Postgres
 START_DEADLINE_S = 120.0
 STOP_DEADLINE_S = 30.0
 LOOK_S = 0.05
+"""How often it is looked whether all doors are open."""
 MODULES = ("services.ingest", "services.scorer", "services.query", "gateway")
 
 
@@ -111,7 +112,7 @@ async def suite_on(postgres: Postgres, database_url: str, **settings: str) -> As
         with (folder / "up.log").open("wb") as log:
             command = [sys.executable, "-m", "cli", "up"]
             environment = {**os.environ, **ports, **urls, **settings}
-            process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)  # noqa: ASYNC220
+            process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)  # noqa: ASYNC220 - read and ended by others
         suite = Suite(process, folder, postgres, nats)
         try:
             await suite.ready()

@@ -63,9 +63,6 @@ WHERE EXISTS (SELECT FROM erased_facts)
 """
 """Those of some events that were erased; where none ever was, none is looked for."""
 
-SOME_ERASED = "SELECT EXISTS (SELECT FROM erased_facts)"
-"""Whether any event was ever erased."""
-
 HELD = f"""
 WITH locked AS (
     SELECT FROM partitions JOIN unnest(%b::int2[], %b::int8[], %b::int8[]) AS expected (partition, position, epoch)

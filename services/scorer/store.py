@@ -292,18 +292,15 @@ class Transaction:
         async with self._connection.pipeline():
             locked = await self._connection.execute(statements.LOCK_PARTITIONS, [list(fence.positions)])
             published = await self._connection.execute(statements.LOAD_TENANTS, [list(fence.models)])
-            some_erased = await self._connection.execute(statements.SOME_ERASED)
+            erased = await self._connection.execute(statements.ERASED_AMONG, _columns(fence.taken_for_new))
         for partition, position, epoch, owner in await locked.fetchall():
             self._check_owner(partition, epoch, owner, fence.epochs)
             if position != fence.positions[partition]:
                 raise Superseded(f"partition {partition} is at {position}, not {fence.positions[partition]}")
         if dict(await published.fetchall()) != fence.models:
             raise Superseded("another model was published")
-        # Where none ever was, the ids of a large batch need not be sent.
-        if fence.taken_for_new and await some_erased.fetchone() == (True,):
-            erased = await self._connection.execute(statements.ERASED_AMONG, _columns(fence.taken_for_new))
-            if erased.rowcount:
-                raise Superseded("an event that was taken for new was erased")
+        if erased.rowcount:
+            raise Superseded("an event that was taken for new was erased")
 
     async def write(self, parts: Parts) -> None:
         """Does all parts: removals, then COPY into the tables that rows are put into, and the rest after it."""
