@@ -11,9 +11,10 @@ from leadscore.query.v1 import query_service_pb2 as contract
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.query.analytics.activity import get_active_leads, get_activity
+from services.query.analytics.companies import get_companies
 from services.query.analytics.distribution import get_distribution
 from services.query.analytics.funnel import get_funnel
-from services.query.analytics.shares import get_companies, get_rule_contributions, get_sources
+from services.query.analytics.shares import get_rule_contributions, get_sources
 from services.query.announcements import Filter
 from services.query.events import list_events
 from services.query.exports.export import Exports

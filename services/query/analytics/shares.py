@@ -1,7 +1,7 @@
-"""What sources, companies and rules give."""
+"""What sources and rules give."""
 
 from leadscore.query.v1 import analytics_pb2 as contract
-from sqlalchemy import Integer, bindparam, desc, or_, select
+from sqlalchemy import desc, or_, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.query.analytics.sums import (
@@ -21,8 +21,6 @@ from services.shared.clock import EPOCH
 from services.shared.schema import ROLLUPS
 
 SOURCES_MAX = 1_000
-COMPANIES = 50
-"""For a size of 0."""
 
 
 def _sources() -> Statement:
@@ -35,11 +33,6 @@ def _sources() -> Statement:
     return Statement(ordered.limit(SOURCES_MAX))
 
 
-def _companies(first: str) -> Statement:
-    in_order = by_name(Kind.COMPANIES).order_by(desc(first), ROLLUPS.c.name)
-    return Statement(in_order.limit(bindparam("size", type_=Integer, literal_execute=True)))
-
-
 def _lines() -> Statement:
     """The lines of scores, and the sum of all scores."""
     scores = select(whole(TOTAL)).where(OF_TENANT, of_kind(Kind.GRADES), ROLLUPS.c.at == EPOCH)
@@ -48,7 +41,6 @@ def _lines() -> Statement:
 
 
 THE_SOURCES = _sources()
-BY_LEADS, BY_TOTAL = _companies("leads"), _companies("total")
 LINES = _lines()
 
 
@@ -59,22 +51,6 @@ async def get_sources(engine: AsyncEngine, tenant_id: str) -> contract.GetSource
         sources=[
             contract.SourceShare(
                 source=row.name, events=row.events, leads=row.leads, average_score=average(row.total, row.leads)
-            )
-            for row in rows
-        ]
-    )
-
-
-async def get_companies(
-    engine: AsyncEngine, tenant_id: str, size: int, order: contract.CompanyOrder.ValueType
-) -> contract.GetCompaniesResponse:
-    """The first companies in an order; equal ones by name."""
-    in_order = BY_LEADS if order == contract.COMPANY_ORDER_LEADS else BY_TOTAL
-    rows = await read(engine, in_order, tenant_id=tenant_id, size=size or COMPANIES)
-    return contract.GetCompaniesResponse(
-        companies=[
-            contract.CompanyShare(
-                company=row.name, leads=row.leads, total_score=row.total, average_score=average(row.total, row.leads)
             )
             for row in rows
         ]

@@ -137,8 +137,20 @@ STATEMENTS = (
         partition SMALLINT NOT NULL,
         count BIGINT NOT NULL,
         total BIGINT NOT NULL,
+        count_step DOUBLE PRECISION GENERATED ALWAYS AS (
+            CASE WHEN kind = 8 THEN floor(sqrt(greatest(count, 0)::float8)) END
+        ) STORED,
+        total_step DOUBLE PRECISION GENERATED ALWAYS AS (
+            CASE WHEN kind = 8 THEN floor(sqrt(greatest(total, 0)::float8)) END
+        ) STORED,
         PRIMARY KEY (tenant_id, kind, at, name, partition)
     )
+    """,
+    """
+    CREATE INDEX rollups_by_count_step ON rollups (tenant_id, partition, count_step DESC) WHERE count_step IS NOT NULL
+    """,
+    """
+    CREATE INDEX rollups_by_total_step ON rollups (tenant_id, partition, total_step DESC) WHERE total_step IS NOT NULL
     """,
     """
     CREATE TABLE score_days (
