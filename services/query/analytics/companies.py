@@ -66,10 +66,10 @@ def _companies(by: Order) -> Statement:
 
 
 def _shards(by: Order) -> CTE:
-    """The partitions that have rows, one after the other, with the highest sum in each, or one near it: it is a weight,
-    and no more.
+    """The partitions that have rows, one after the other, each with its highest step, and a sum of that step, which is
+    its weight.
     """
-    columns = ROLLUPS.c.partition, func.greatest(by.sum, 1).label("weight")
+    columns = ROLLUPS.c.partition, by.step.label("highest"), func.greatest(by.sum, 1).label("weight")
     rows = _from_above(by, *columns).limit(ONE)
     shards = rows.cte("shards", recursive=True)
     next_one = rows.where(ROLLUPS.c.partition > shards.c.partition).lateral()
@@ -89,16 +89,22 @@ def _found(by: Order, shards: CTE, bound: CTE) -> CTE:
     """The companies that are above a shard's part of the bound: a whole number, and its step, rounded like theirs."""
     part = cast(func.div(bound.c.least * shards.c.weight, bound.c.weights), Double)
     one_more = literal(LOOKED_UP_MAX + 1, literal_execute=True)
-    of_shard = ROLLUPS.c.partition == shards.c.partition, by.step >= func.floor(func.sqrt(part))
-    above = _from_above(by, ROLLUPS.c.name).where(*of_shard).limit(one_more).lateral()
+    # With both ends of the range PostgreSQL expects few rows, and takes the index.
+    enough = by.step.between(func.floor(func.sqrt(part)), shards.c.highest)
+    of_shard = ROLLUPS.c.partition == shards.c.partition, enough
+    above = _rows(by, ROLLUPS.c.name).where(*of_shard).limit(one_more).lateral()
     found = select(above.c.name).select_from(shards).join(bound, true()).join(above, true())
     return found.cte("found").prefix_with("MATERIALIZED")
 
 
+def _rows(by: Order, *columns: ColumnElement[Any]) -> Select[Any]:
+    """The rows of companies."""
+    return select(*columns).where(OF_TENANT, by.step.is_not(None))
+
+
 def _from_above(by: Order, *columns: ColumnElement[Any]) -> Select[Any]:
-    """The rows of companies, shard by shard, the highest steps first."""
-    rows = select(*columns).where(OF_TENANT, by.step.is_not(None))
-    return rows.order_by(ROLLUPS.c.partition, by.step.desc())
+    """The same shard by shard, the highest steps first."""
+    return _rows(by, *columns).order_by(ROLLUPS.c.partition, by.step.desc())
 
 
 def _sums(names: CTE) -> Select[tuple[str, int, int]]:
