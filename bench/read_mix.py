@@ -101,11 +101,7 @@ def reads(draw_lead: Callable[[], str], middle: Place) -> dict[str, Callable[[],
         "distribution": same("GetDistribution", analytics.GetDistributionRequest(), plain_sql.DISTRIBUTION, in_period),
         "sources": same("GetSources", analytics.GetSourcesRequest(), plain_sql.SOURCES, of_tenant, "sources"),
         "companies": same(
-            "GetCompanies",
-            analytics.GetCompaniesRequest(consistency_token=ANEW),
-            plain_sql.COMPANIES_FIRST,
-            of_tenant,
-            "companies",
+            "GetCompanies", analytics.GetCompaniesRequest(), plain_sql.COMPANIES_FIRST, of_tenant, "companies"
         ),
         "funnel": same("GetFunnel", analytics.GetFunnelRequest(), plain_sql.FUNNEL, in_period),
         "rules": same(

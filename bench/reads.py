@@ -44,8 +44,8 @@ EVENTS_PER_S = 2_000
 WARM_UP_S = 3.0
 TIMEOUT_S = 30.0
 DEEP_PAGE = 5_000
-DEAR = ("movers", "companies")
-"""They grow with the number of leads, to seconds on both cores: asked one by one after all others, both sides anew each
+DEAR = "movers"
+"""It grows with the number of leads, to seconds on both cores: asked one by one after all others, both sides anew each
 time, and beginning in turns: after many changes whoever comes first takes several times as long as the next."""
 DEAR_ASKED = 6
 PLACE = "SELECT lead_id, score FROM leads WHERE tenant_id = %s ORDER BY score DESC, lead_id LIMIT 1 OFFSET %s"
@@ -63,10 +63,10 @@ async def measure(quick: bool) -> dict[str, Outcome]:
         before, _ = await _measured(postgres, kinds, few, seconds)
         ours, plain = await _measured(postgres, kinds, many, seconds)
     details = {
-        f"{name} (beside)" if name in DEAR else name: _shown(ours[name], plain[name], before[name]) for name in ours
+        f"{name} (beside)" if name == DEAR else name: _shown(ours[name], plain[name], before[name]) for name in ours
     }
     all_ours, all_plain = (
-        _p99([each for name, found in times.items() if name not in DEAR for each in found]) for times in (ours, plain)
+        _p99([each for name, found in times.items() if name != DEAR for each in found]) for times in (ours, plain)
     )
     return {"reads": Outcome(all_ours, all_plain, "ms", more_is_better=False, details=details)}
 
@@ -113,10 +113,10 @@ async def _measured(postgres: Postgres, kinds: int, copies: int, seconds: float)
                 await _turn(mix, ask, TURN_S, ours, chance)
                 await _turn(mix, query, TURN_S, plain, chance)
             sides = [(ask, ours), (query, plain)]
-            for name in [name for name in DEAR for _ in range(DEAR_ASKED)]:
+            for _ in range(DEAR_ASKED):
                 sides.reverse()
                 for reader, times in sides:
-                    await _timed(reader, mix[name](), time.perf_counter(), times[name])
+                    await _timed(reader, mix[DEAR](), time.perf_counter(), times[DEAR])
     return ours, plain
 
 
@@ -162,7 +162,7 @@ async def _turn(
 ) -> None:
     """All reads in turns, in an order by chance, each at its time."""
     reading: list[asyncio.Task[None]] = []
-    in_turns, names = [name for name in mix if name not in DEAR], list[str]()
+    in_turns, names = [name for name in mix if name != DEAR], list[str]()
     started = time.perf_counter()
     for number in range(int(RATE * seconds)):
         due = started + number / RATE
