@@ -21,6 +21,7 @@ from leadscore.query.v1 import query_service_pb2 as query
 
 from bench.http2 import WINDOW_BYTES_MAX, Ended, Heard, Streams
 from bench.outcome import Outcome
+from bench.pace import steadily
 from bench.suite import Suite, running_suite
 from services.shared import bus as stream
 from services.shared.settings import Settings
@@ -33,9 +34,6 @@ LEADS = 500
 TIMEOUT_S = 30.0
 LOOK_S = 0.05
 """How often it is looked whether the last ones have come: each has noted its own time by then."""
-
-TIMER_S = 0.001
-"""asyncio's timers wake by whole milliseconds: so late an event is sent though nothing was in its way."""
 
 CONNECTIONS = 32
 POST = b"POST /v1/events HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
@@ -188,14 +186,10 @@ async def _at_a_rate(
     watching = asyncio.ensure_future(watch())
     await asyncio.wait_for(arrivals.watching.wait(), TIMEOUT_S)
     started, sending = time.perf_counter(), []
-    for number in range(int(rate * (seconds + WARM_UP_S))):
-        due = started + number / rate
-        if (wait_s := due - time.perf_counter()) > 0:
-            await asyncio.sleep(wait_s)
-        event_id = f"{name}-{number}"
-        # When it should have been sent: a queue in the client counts, too; the timer's grain does not.
-        arrivals.sent[event_id] = min(time.perf_counter(), due + TIMER_S)
-        sending.append(asyncio.ensure_future(send(event_id, f"lead-{number % LEADS}")))
+    async for moment in steadily(rate, int(rate * (seconds + WARM_UP_S))):
+        event_id = f"{name}-{len(sending)}"
+        arrivals.sent[event_id] = moment
+        sending.append(asyncio.ensure_future(send(event_id, f"lead-{len(sending) % LEADS}")))
     await asyncio.gather(*sending)
     async with asyncio.timeout(TIMEOUT_S):
         while len(arrivals.arrived) < len(arrivals.sent):

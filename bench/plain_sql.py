@@ -136,7 +136,34 @@ SELECT name, sum(count) FILTER (WHERE kind = 6)::int8 AS leads, sum(count) FILTE
 FROM rollups WHERE tenant_id = %(tenant)s AND kind IN (6, 7) AND at = '1970-01-01Z'
 GROUP BY name ORDER BY leads DESC NULLS LAST, events DESC NULLS LAST, name LIMIT 1000
 """
-COMPANIES_FIRST = f"{SUMS} AND kind = 8 {NOW} ORDER BY total DESC, name LIMIT {COMPANIES}"
+ABOVE = "SELECT name, total FROM rollups WHERE tenant_id = %(tenant)s AND partition = shards.partition AND total_step"
+COMPANIES_FIRST = f"""
+WITH RECURSIVE shards AS (
+    (SELECT partition, total_step, greatest(total, 1) AS weight FROM rollups
+     WHERE tenant_id = %(tenant)s AND total_step IS NOT NULL ORDER BY partition, total_step DESC LIMIT 1)
+    UNION ALL
+    SELECT later.* FROM shards CROSS JOIN LATERAL (
+        SELECT partition, total_step, greatest(total, 1) FROM rollups
+        WHERE tenant_id = %(tenant)s AND total_step IS NOT NULL AND partition > shards.partition
+        ORDER BY partition, total_step DESC LIMIT 1
+    ) AS later
+), high AS (
+    SELECT name FROM shards CROSS JOIN LATERAL ({ABOVE} IS NOT NULL ORDER BY total_step DESC LIMIT {COMPANIES}) AS first
+), least AS MATERIALIZED (
+    SELECT min(total) AS total, (SELECT sum(weight) FROM shards) AS weights FROM (
+        {SUMS} AND kind = 8 AND name IN (SELECT name FROM high) {NOW} ORDER BY total DESC LIMIT {COMPANIES}
+    )
+), found AS MATERIALIZED (
+    SELECT DISTINCT name FROM shards CROSS JOIN least CROSS JOIN LATERAL (
+        {ABOVE} BETWEEN floor(sqrt(div(least.total * weight, weights)::float8)) AND shards.total_step OFFSET 0
+    ) AS above
+)
+SELECT found.name, count, total FROM found CROSS JOIN LATERAL (
+    SELECT sum(count)::int8 AS count, sum(total)::int8 AS total FROM rollups
+    WHERE tenant_id = %(tenant)s AND kind = 8 AND at = '1970-01-01Z' AND name = found.name
+) AS sums
+WHERE count <> 0 ORDER BY total DESC, name LIMIT {COMPANIES}
+"""
 FUNNEL = f"""
 SELECT 0 AS part, * FROM ({SUMS} AND kind = 9 {NOW})
 UNION ALL SELECT 1, * FROM ({SUMS} AND kind = 10 {NOW})

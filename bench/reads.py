@@ -27,6 +27,7 @@ from leadscore.query.v1 import query_service_pb2_grpc
 from bench.filled import filled_database
 from bench.histories import TENANT, lead_id_of
 from bench.outcome import Outcome
+from bench.pace import steadily
 from bench.plain_sql import PAGE
 from bench.read_mix import Place, Read, reads
 from bench.steady_load import steady_load
@@ -163,20 +164,16 @@ async def _turn(
     """All reads in turns, in an order by chance, each at its time."""
     reading: list[asyncio.Task[None]] = []
     in_turns, names = [name for name in mix if name != DEAR], list[str]()
-    started = time.perf_counter()
-    for number in range(int(RATE * seconds)):
-        due = started + number / RATE
-        if (wait_s := due - time.perf_counter()) > 0:
-            await asyncio.sleep(wait_s)
+    async for moment in steadily(RATE, int(RATE * seconds)):
         names = names or chance.sample(in_turns, len(in_turns))
         name = names.pop()
-        reading.append(asyncio.create_task(_timed(reader, mix[name](), due, times[name])))
+        reading.append(asyncio.create_task(_timed(reader, mix[name](), moment, times[name])))
     await asyncio.gather(*reading)
 
 
-async def _timed(reader: Reader, read: Read, due: float, times: list[float]) -> None:
+async def _timed(reader: Reader, read: Read, begun: float, times: list[float]) -> None:
     await reader(read)
-    times.append((time.perf_counter() - due) * 1e3)
+    times.append((time.perf_counter() - begun) * 1e3)
 
 
 def _p99(values: Sequence[float]) -> float:
