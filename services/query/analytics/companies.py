@@ -93,7 +93,7 @@ def _found(by: Order, shards: CTE, bound: CTE) -> CTE:
     enough = by.step.between(func.floor(func.sqrt(part)), shards.c.highest)
     of_shard = ROLLUPS.c.partition == shards.c.partition, enough
     above = _rows(by, ROLLUPS.c.name).where(*of_shard).limit(one_more).lateral()
-    found = select(above.c.name).select_from(shards).join(bound, true()).join(above, true())
+    found = select(above.c.name).select_from(shards).join(bound, true()).join(above, true()).limit(one_more)
     return found.cte("found").prefix_with("MATERIALIZED")
 
 
