@@ -137,6 +137,7 @@ FROM rollups WHERE tenant_id = %(tenant)s AND kind IN (6, 7) AND at = '1970-01-0
 GROUP BY name ORDER BY leads DESC NULLS LAST, events DESC NULLS LAST, name LIMIT 1000
 """
 ABOVE = "SELECT name, total FROM rollups WHERE tenant_id = %(tenant)s AND partition = shards.partition AND total_step"
+# The bound is right where there are so many companies, as here.
 COMPANIES_FIRST = f"""
 WITH RECURSIVE shards AS (
     (SELECT partition, total_step, greatest(total, 1) AS weight FROM rollups
